@@ -6,23 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/kernels.h"
-
-/* X(NAME, text): activations that the gemm epilogue and the elementwise kernels share.
- * gelu: x * 0.5 * (1 + erf(x / sqrt 2));  gelu_tanh: its tanh form (Hendrycks and Gimpel 2016), "gelu_new". */
-#define DS__ACTIVATION_LIST(X)                                                                                         \
-    X(NONE, "none")                                                                                                    \
-    X(RELU, "relu")                                                                                                    \
-    X(GELU, "gelu")                                                                                                    \
-    X(GELU_TANH, "gelu_tanh")                                                                                          \
-    X(TANH, "tanh")                                                                                                    \
-    X(SIGMOID, "sigmoid")
-
-typedef enum ds__activation {
-#define DS__ACTIVATION_ENUM(name, text) DS__ACTIVATION_##name,
-    DS__ACTIVATION_LIST(DS__ACTIVATION_ENUM)
-#undef DS__ACTIVATION_ENUM
-    DS__ACTIVATION_COUNT
-} ds__activation;
+#include "tensor/activation.h"
 
 typedef struct ds__elementwise_f32 {
     ds__kernel kernel;

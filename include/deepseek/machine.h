@@ -1,0 +1,36 @@
+/* What this machine can do and which kernels the library chose for it. */
+#ifndef DEEPSEEK_MACHINE_H
+#define DEEPSEEK_MACHINE_H
+
+#include <stdbool.h>
+
+#include "deepseek/context.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ds_kernel_info {
+    const char *family; /* "gemm" */
+    const char *op;     /* "gemm_f32": variants of one op are interchangeable */
+    const char *name;   /* "gemm_f32_avx512" */
+    const char *about;
+    bool used;       /* the one that runs here */
+    const char *why; /* why it is used, or why not: one sentence */
+} ds_kernel_info;
+
+/* Every kernel variant of the library, op by op, in the order of preference. Texts are constants. */
+DS_API size_t ds_kernel_count(void);
+DS_API ds_kernel_info ds_kernel_at(size_t index);
+
+/* The CPU's brand string. */
+DS_API const char *ds_cpu_name(void);
+
+/* Float32 multiply-add operations a second (a multiply-add is two) that the context's threads reach together in registers,
+ * measured for about `seconds`. */
+DS_API DS_MUST_CHECK ds_status ds_measure_peak(ds_context *context, double seconds, double *gflops, ds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

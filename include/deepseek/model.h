@@ -1,0 +1,148 @@
+/* Models as Hugging Face stores them: open a folder, embed, classify, tag.
+ *
+ * A ds_model is immutable once open and may be used by many threads; each thread runs it through a ds_session of its own,
+ * which holds the activations.  A session's memory grows to the largest batch it has seen and then stays.
+ *
+ *     ds_context *context;  ds_model *model;  ds_session *session;  ds_error error;
+ *     ds_context_create(NULL, &context, &error);
+ *     ds_model_open(context, "all-MiniLM-L6-v2", NULL, &model, &error);
+ *     ds_session_create(model, &session, &error);
+ *     ds_embed(session, texts, count, NULL, vectors, NULL, &error);          // vectors: [count, hidden_size] */
+#ifndef DEEPSEEK_MODEL_H
+#define DEEPSEEK_MODEL_H
+
+#include <stdbool.h>
+
+#include "deepseek/context.h"
+#include "deepseek/tensor.h"
+#include "deepseek/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ds_model ds_model;
+typedef struct ds_session ds_session;
+
+typedef enum ds_precision { DS_PRECISION_AUTO, DS_PRECISION_FLOAT32, DS_PRECISION_BFLOAT16 } ds_precision;
+typedef enum ds_head { DS_HEAD_NONE, DS_HEAD_SEQUENCE, DS_HEAD_TOKEN } ds_head;
+typedef enum ds_problem { DS_PROBLEM_SINGLE_LABEL, DS_PROBLEM_MULTI_LABEL, DS_PROBLEM_REGRESSION } ds_problem;
+typedef enum ds_pooling { DS_POOLING_AUTO, DS_POOLING_MEAN, DS_POOLING_CLS, DS_POOLING_MAX } ds_pooling;
+typedef enum ds_switch { DS_SWITCH_AUTO, DS_SWITCH_YES, DS_SWITCH_NO } ds_switch;
+
+/* A zeroed structure means the defaults. */
+typedef struct ds_model_options {
+    ds_precision precision; /* this version computes in float32; bfloat16 is refused */
+    bool without_tokenizer; /* only ds_forward will be used: the tokenizer's files are not read */
+} ds_model_options;
+
+/* What config.json, modules.json and the weights say.  Texts live as long as the model. */
+typedef struct ds_model_info {
+    const char *folder;
+    const char *architecture; /* "BertForSequenceClassification" */
+    const char *model_type;   /* "bert" */
+    int64_t parameters;       /* elements of all tensors stored */
+    int32_t layers, hidden_size, heads, intermediate_size, vocab_size;
+    int32_t max_tokens;       /* positions that the model has for a text, special tokens included */
+    ds_head head;
+    ds_problem problem;       /* where there is a head */
+    int32_t labels;           /* 0 without a head */
+    ds_pooling pooling;       /* what DS_POOLING_AUTO means here */
+    bool normalize;           /* what DS_SWITCH_AUTO means here */
+    int32_t embed_max_tokens; /* where ds_embed truncates */
+    ds_precision precision;   /* what it computes in; never AUTO */
+} ds_model_info;
+
+/* folder: config.json, model.safetensors (or shards with an index), and the tokenizer's files.  The weights are mapped;
+ * those that products need are packed for this CPU, and the file's pages are given back. */
+DS_API DS_MUST_CHECK ds_status ds_model_open(ds_context *context, const char *folder, const ds_model_options *options,
+                                             ds_model **out, ds_error *error);
+/* Its sessions must be gone. NULL is allowed. */
+DS_API void ds_model_close(ds_model *model);
+DS_API const ds_model_info *ds_model_describe(const ds_model *model);
+/* id2label's text, "LABEL_3" where the configuration has none; NULL outside 0..labels-1. */
+DS_API const char *ds_model_label(const ds_model *model, int32_t label);
+/* NULL when opened without one. Borrowed. */
+DS_API const ds_tokenizer *ds_model_tokenizer(const ds_model *model);
+
+/* Where memory goes, in bytes, for batches of at most `tokens` tokens in `texts` texts. */
+typedef struct ds_memory_plan {
+    uint64_t packed_weights; /* allocated */
+    uint64_t mapped_weights; /* read in place from the file: embedding tables, norms, biases */
+    uint64_t activations;    /* one buffer, planned by liveness */
+    uint64_t activations_unplanned; /* what the same values would take side by side */
+    uint64_t scratch;        /* of all threads */
+} ds_memory_plan;
+DS_API DS_MUST_CHECK ds_status ds_model_plan(const ds_model *model, size_t tokens, size_t texts, ds_memory_plan *plan,
+                                             ds_error *error);
+
+DS_API DS_MUST_CHECK ds_status ds_session_create(ds_model *model, ds_session **out, ds_error *error);
+DS_API void ds_session_destroy(ds_session *session);
+
+/* What a call did; any pointer to it may be NULL. */
+typedef struct ds_run_stats {
+    size_t tokens;    /* computed, special ones included */
+    size_t truncated; /* texts that were cut */
+} ds_run_stats;
+
+/* A zeroed structure (or NULL) means the defaults. */
+typedef struct ds_embed_options {
+    ds_pooling pooling;
+    ds_switch normalize;
+    int32_t max_tokens; /* 0: info.embed_max_tokens; more than info.max_tokens is refused */
+} ds_embed_options;
+
+/* out: [count, hidden_size], row i for texts[i]. A batch is split as the memory limit asks; a row does not depend on it. */
+DS_API DS_MUST_CHECK ds_status ds_embed(ds_session *session, const ds_text *texts, size_t count,
+                                        const ds_embed_options *options, float *out, ds_run_stats *stats, ds_error *error);
+
+typedef struct ds_classify_options {
+    bool logits;        /* the head's raw outputs instead of scores */
+    int32_t max_tokens; /* 0: info.max_tokens */
+} ds_classify_options;
+
+/* For models with a head on sequences.  pairs: NULL, or the second text of each.  scores: [count, labels]; softmax for
+ * single-label, sigmoid for multi-label, the raw value for regression. */
+DS_API DS_MUST_CHECK ds_status ds_classify(ds_session *session, const ds_text *texts, const ds_text *pairs, size_t count,
+                                           const ds_classify_options *options, float *scores, ds_run_stats *stats,
+                                           ds_error *error);
+
+/* One word with its label: the word's first piece decides (label and score). Bytes of the text: [start, end). */
+typedef struct ds_tag_span {
+    int32_t label;
+    float score; /* softmax probability of the label */
+    size_t start, end;
+} ds_tag_span;
+
+typedef struct ds_tag_options {
+    int32_t max_tokens; /* 0: info.max_tokens; words beyond it get no tag */
+} ds_tag_options;
+
+/* For models with a head on tokens. The spans are read with ds_session_tags. */
+DS_API DS_MUST_CHECK ds_status ds_tag(ds_session *session, const ds_text *texts, size_t count,
+                                      const ds_tag_options *options, ds_run_stats *stats, ds_error *error);
+/* The spans of texts[index] of the last ds_tag, in the order of the text; borrowed until the session's next call. */
+DS_API const ds_tag_span *ds_session_tags(const ds_session *session, size_t index, size_t *count);
+
+/* Token ids of several texts, one behind the other, without padding. */
+typedef struct ds_packed_batch {
+    const int32_t *ids;       /* [tokens] */
+    const int32_t *type_ids;  /* [tokens] or NULL for zeros */
+    const int32_t *seq_start; /* [texts + 1]; seq_start[0] == 0, increasing, the last one == tokens */
+    size_t texts;
+} ds_packed_batch;
+
+typedef enum ds_output {
+    DS_OUTPUT_HIDDEN,    /* [tokens, hidden_size]: the last hidden state */
+    DS_OUTPUT_EMBEDDING, /* [texts, hidden_size]: pooled and normalised as the folder says */
+    DS_OUTPUT_LOGITS,    /* [texts, labels] or, for a head on tokens, [tokens, labels] */
+} ds_output;
+
+/* The model alone, without tokenizer. Runs the batch in one piece. */
+DS_API DS_MUST_CHECK ds_status ds_forward(ds_session *session, const ds_packed_batch *batch, ds_output output, float *out,
+                                          ds_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,28 @@
+/* The CPU backend: binds operators to kernels and splits their work over the pool. One row an operator in cpu.c. */
+#ifndef DS_BACKENDS_CPU_CPU_H
+#define DS_BACKENDS_CPU_CPU_H
+
+#include "ops/op_shared.h"
+#include "ops/ops.h"
+#include "runtime/backend.h"
+
+/* How one operator runs here. */
+typedef struct ds__cpu_op {
+    const ds__op *op;
+    /* NULL: every node of the operator. */
+    bool (*supports)(const ds_graph *graph, const ds__node *node);
+    /* NULL: every weight dense. */
+    const ds__weight_form *(*weight_form)(const ds__node *node, int input);
+    bool (*scratch)(const ds_graph *graph, const ds__node *node, size_t *floats);
+    ds_status (*run)(const ds__call *call, const ds__run *run, ds_error *error);
+} ds__cpu_op;
+
+extern const ds__cpu_op ds__cpu_linear, ds__cpu_attention, ds__cpu_gather, ds__cpu_pool;
+extern const ds__cpu_op ds__cpu_layer_norm, ds__cpu_l2_normalize, ds__cpu_softmax, ds__cpu_activation, ds__cpu_add,
+    ds__cpu_mul;
+
+/* Calls fn for ranges of [0, count) that together cover it: in one piece when the work (in elements) is small. */
+typedef void (*ds__range_fn)(const ds__call *call, int64_t first, int64_t last);
+void ds__cpu_split(const ds__call *call, const ds__run *run, int64_t count, int64_t elements, ds__range_fn fn);
+
+#endif

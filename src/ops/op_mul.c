@@ -1,0 +1,32 @@
+/* mul: y = a * b, both of one shape, or b: [n] taken for each row of a: [..., n]. */
+#include "ops/op_shared.h"
+#include "ops/ops.h"
+
+static double flops(const ds__call *call) {
+    ds__rows a = ds__rows_of(call->inputs[0]);
+    return (double)a.rows * (double)a.cols;
+}
+
+static ds_status reference(const ds__call *call, ds_error *error) {
+    (void)error;
+    ds__rows a = ds__rows_of(call->inputs[0]), b = ds__rows_of(call->inputs[1]), y = ds__rows_of(call->outputs[0]);
+    int64_t step = call->inputs[1]->rank == 1 && call->inputs[0]->rank > 1 ? 0 : b.ld;
+    for (int64_t i = 0; i < a.rows; i++)
+        for (int64_t j = 0; j < a.cols; j++)
+            y.data[i * y.ld + j] = a.data[i * a.ld + j] * b.data[i * step + j];
+    return DS_OK;
+}
+
+const ds__op ds__op_mul = {
+    .name = "mul",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = ds__infer_same_or_row,
+    .flops = flops,
+    .reference = reference,
+    .in_place = {0, 1, DS__IN_PLACE_NONE},
+};
+
+ds_value ds__mul(ds_graph *graph, ds_value a, ds_value b) {
+    return ds__graph_add(graph, &ds__op_mul, (ds_value[]){a, b}, 2, (ds__attributes){0});
+}

@@ -1,0 +1,38 @@
+/* softmax: y = exp(x - max(x)) / sum(exp(x - max(x))) over the last dimension. */
+#include <math.h>
+
+#include "ops/op_shared.h"
+#include "ops/ops.h"
+
+static double flops(const ds__call *call) {
+    ds__rows x = ds__rows_of(call->inputs[0]);
+    return 10.0 * (double)x.rows * (double)x.cols;
+}
+
+static ds_status reference(const ds__call *call, ds_error *error) {
+    (void)error;
+    ds__rows x = ds__rows_of(call->inputs[0]), y = ds__rows_of(call->outputs[0]);
+    for (int64_t i = 0; i < x.rows; i++) {
+        const float *row = x.data + i * x.ld;
+        float *out = y.data + i * y.ld;
+        double top = -INFINITY, sum = 0;
+        for (int64_t j = 0; j < x.cols; j++) top = fmax(top, row[j]);
+        for (int64_t j = 0; j < x.cols; j++) sum += exp(row[j] - top);
+        for (int64_t j = 0; j < x.cols; j++) out[j] = (float)(exp(row[j] - top) / sum);
+    }
+    return DS_OK;
+}
+
+const ds__op ds__op_softmax = {
+    .name = "softmax",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .infer = ds__infer_same,
+    .flops = flops,
+    .reference = reference,
+    .in_place = {0, DS__IN_PLACE_NONE},
+};
+
+ds_value ds__softmax(ds_graph *graph, ds_value x) {
+    return ds__graph_add(graph, &ds__op_softmax, &x, 1, (ds__attributes){0});
+}

@@ -1,0 +1,30 @@
+/* A model folder on disk, understood but not yet made ready to run. */
+#ifndef DS_PIPELINE_FOLDER_H
+#define DS_PIPELINE_FOLDER_H
+
+#include "models/architecture.h"
+
+typedef struct ds__folder {
+    ds__arena arena; /* every text below */
+    const char *path;
+    const ds__architecture *architecture;
+    ds__model_config config;
+    ds__weights *weights;
+    /* From modules.json, 1_Pooling/config.json and sentence_bert_config.json; mean and no normalisation without them. */
+    bool has_modules;
+    ds_pooling pooling; /* never AUTO */
+    bool normalize;
+    int32_t embed_max_tokens; /* where embedding truncates: at most the model's positions */
+    ds_model_info info; /* the same for the user; info.precision is left to the caller */
+} ds__folder;
+
+/* Reads everything but the tokenizer. On failure nothing is left open, `out` need not be closed. */
+ds_status ds__folder_open(ds__heap *heap, const char *path, ds__folder *out, ds_error *error) DS_MUST_CHECK;
+void ds__folder_close(ds__folder *folder);
+
+/* Builds what `output` asks for into an empty graph: inputs as in ds__model_builder, one output named "out".
+ * pooling and normalize are read for DS_OUTPUT_EMBEDDING only. used: see ds__model_builder; may be NULL. */
+ds_status ds__folder_build_graph(const ds__folder *folder, ds_output output, ds_pooling pooling, bool normalize,
+                                 ds_graph *graph, bool *used, ds_error *error) DS_MUST_CHECK;
+
+#endif

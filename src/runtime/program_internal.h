@@ -1,0 +1,16 @@
+/* The program's inside, for the executor. */
+#ifndef DS_RUNTIME_PROGRAM_INTERNAL_H
+#define DS_RUNTIME_PROGRAM_INTERNAL_H
+
+#include "runtime/program.h"
+
+struct ds__program {
+    ds_graph *graph; /* owned, rewritten */
+    ds__arena arena; /* all arrays below */
+    const ds__backend **backends; /* [nodes] */
+    ds_tensor *weight_tensors;    /* [nodes][DS__MAX_INPUTS]: weights in the form their node wants */
+    size_t scratch_floats;        /* of one worker */
+    ds__storage storage;
+};
+
+#endif
