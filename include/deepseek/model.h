@@ -67,8 +67,8 @@ DS_API const ds_tokenizer *ds_model_tokenizer(const ds_model *model);
 
 /* Where memory goes, in bytes, for batches of at most `tokens` tokens in `texts` texts. */
 typedef struct ds_memory_plan {
-    uint64_t packed_weights; /* allocated */
-    uint64_t mapped_weights; /* read in place from the file: embedding tables, norms, biases */
+    uint64_t packed_weights; /* allocated: weights of products in the kernels' order, others that could not stay as stored */
+    uint64_t mapped_weights; /* size of the mapped files; pages of packed weights are given back, of others read on demand */
     uint64_t activations;    /* one buffer, planned by liveness */
     uint64_t activations_unplanned; /* what the same values would take side by side */
     uint64_t scratch;        /* of all threads */

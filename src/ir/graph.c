@@ -27,6 +27,62 @@ void ds__graph_destroy(ds_graph *graph) {
     ds__free(heap, graph, sizeof *graph);
 }
 
+static const char *copy_name(ds_graph *graph, const char *name) {
+    return ds__arena_copy(&graph->arena, ds__str_of(name)).data;
+}
+
+/* Copies an array that was grown into one of exactly `count` items; false: out of memory. */
+static bool copy_items(ds__heap *heap, const void *items, size_t count, size_t item_bytes, void **out, size_t *capacity) {
+    if (!ds__grow(heap, out, capacity, count, item_bytes)) return false;
+    if (count) memcpy(*out, items, count * item_bytes);
+    return true;
+}
+
+/* Names and parts live in the copy's own arena. */
+static bool copy_texts(ds_graph *copy) {
+    bool ok = true;
+    for (int32_t i = 0; i < copy->symbol_count; i++) ok = (copy->symbols[i] = copy_name(copy, copy->symbols[i])) && ok;
+    for (size_t i = 0; i < copy->output_count; i++)
+        ok = (copy->outputs[i].name = copy_name(copy, copy->outputs[i].name)) && ok;
+    for (size_t i = 0; i < copy->value_count; i++) {
+        ds__value *value = &copy->values[i];
+        ok = (value->name = copy_name(copy, value->name)) && ok;
+        if (!value->part_count) continue;
+        size_t bytes = (size_t)value->part_count * sizeof *value->parts;
+        int32_t *parts = ds__arena_alloc(&copy->arena, bytes);
+        if (parts) memcpy(parts, value->parts, bytes);
+        value->parts = parts;
+        ok = parts && ok;
+    }
+    return ok;
+}
+
+ds_status ds__graph_copy(const ds_graph *graph, ds_graph **out, ds_error *error) {
+    ds__heap *heap = &graph->context->heap;
+    ds_graph *copy = NULL;
+    DS_TRY(ds__graph_create(graph->context, &copy, error));
+    copy->symbol_count = graph->symbol_count;
+    memcpy(copy->symbols, graph->symbols, sizeof copy->symbols);
+    bool ok = copy_items(heap, graph->values, graph->value_count, sizeof *copy->values, (void **)&copy->values,
+                         &copy->value_capacity) &&
+              copy_items(heap, graph->nodes, graph->node_count, sizeof *copy->nodes, (void **)&copy->nodes,
+                         &copy->node_capacity) &&
+              copy_items(heap, graph->outputs, graph->output_count, sizeof *copy->outputs, (void **)&copy->outputs,
+                         &copy->output_capacity);
+    if (ok) {
+        copy->value_count = graph->value_count;
+        copy->node_count = graph->node_count;
+        copy->output_count = graph->output_count;
+        ok = copy_texts(copy);
+    }
+    if (!ok) {
+        ds__graph_destroy(copy);
+        return ds__alloc_failed(heap, graph->node_count * sizeof(ds__node), "a copy of a graph", error);
+    }
+    *out = copy;
+    return DS_OK;
+}
+
 ds_value ds__graph_fail(ds_graph *graph, ds_status status, const char *format, ...) {
     if (!ds__graph_ok(graph)) return DS_NO_VALUE;
     char message[DS_ERROR_MESSAGE_SIZE];
@@ -41,10 +97,6 @@ ds_value ds__graph_fail(ds_graph *graph, ds_status status, const char *format, .
 static ds_value out_of_memory(ds_graph *graph) {
     if (ds__graph_ok(graph)) ds__alloc_failed(&graph->context->heap, 4096, "a graph's nodes", &graph->error);
     return DS_NO_VALUE;
-}
-
-static const char *copy_name(ds_graph *graph, const char *name) {
-    return ds__arena_copy(&graph->arena, ds__str_of(name)).data;
 }
 
 ds_dim ds__graph_symbol(ds_graph *graph, const char *name) {

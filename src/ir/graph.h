@@ -88,6 +88,8 @@ struct ds_graph {
 
 ds_status ds__graph_create(ds_context *context, ds_graph **out, ds_error *error) DS_MUST_CHECK;
 void ds__graph_destroy(ds_graph *graph);
+/* A graph of its own with the same content; weights' data stay borrowed. */
+ds_status ds__graph_copy(const ds_graph *graph, ds_graph **out, ds_error *error) DS_MUST_CHECK;
 static inline bool ds__graph_ok(const ds_graph *graph) { return graph->error.status == DS_OK; }
 /* Keeps the first error and returns DS_NO_VALUE, so that builders can `return ds__graph_fail(...)`. */
 ds_value ds__graph_fail(ds_graph *graph, ds_status status, const char *format, ...) DS_PRINTF(3, 4);

@@ -114,7 +114,12 @@ ds_status ds__execution_reserve(ds__execution *execution, const int64_t *symbols
     /* Looked at every time: another execution's failed growth may have taken the shared memory away. */
     size_t scratch_bytes = execution->program->scratch_floats * sizeof(float) *
                            (size_t)ds__pool_threads(graph->context->pool);
-    return workspace_grow(execution->workspace, execution->plan_bytes, scratch_bytes, error);
+    ds_status status = workspace_grow(execution->workspace, execution->plan_bytes, scratch_bytes, error);
+    if (status != DS_OK) { /* a smaller batch must not fail for a bound that could not be had */
+        execution->plan_bytes = 0;
+        for (int32_t i = 0; i < graph->symbol_count; i++) execution->bound[i] = -1;
+    }
+    return status;
 }
 
 static ds_status bind_shapes(ds__execution *execution, const int64_t *symbols, ds_error *error) {

@@ -1,0 +1,267 @@
+/* One table of cases for all operators: each is run on every backend at several sizes and compared with `ref`; every row of
+ * ops.def must have a case. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "backends/backends.h"
+#include "ops/ops.h"
+#include "support/graph_case.h"
+
+typedef struct op_case {
+    const char *name;
+    const ds__op *op;
+    void (*build)(test_bench *bench, ds_graph *g);
+} op_case;
+
+static ds_value rows(ds_graph *g, const char *name, int64_t columns) {
+    return ds__graph_input(g, name, DS_F32, 2, (ds_dim[]){ds__graph_symbol(g, "T"), ds__dim_of(columns)});
+}
+
+static ds_value starts(ds_graph *g) {
+    ds_dim count = ds__graph_symbol(g, "B");
+    count.base = 1;
+    return ds__graph_input(g, "seq_start", DS_I32, 1, &count);
+}
+
+static ds_value matrix(test_bench *b, ds_graph *g, const char *name, int64_t n, int64_t k) {
+    return test_weight(b, g, name, 2, (int64_t[]){n, k}, 0.3f);
+}
+
+static ds_value vector(test_bench *b, ds_graph *g, const char *name, int64_t n) {
+    return test_weight(b, g, name, 1, &n, 1);
+}
+
+static void linear_plain(test_bench *b, ds_graph *g) {
+    ds__graph_output(g, "y", ds__linear(g, rows(g, "x", 37), matrix(b, g, "w", 53, 37), DS_NO_VALUE));
+}
+
+static void linear_full(test_bench *b, ds_graph *g) {
+    ds_value inputs[] = {rows(g, "x", 64), matrix(b, g, "w", 48, 64), vector(b, g, "bias", 48), rows(g, "residual", 48)};
+    ds__graph_output(g, "y",
+                     ds__graph_add(g, &ds__op_linear, inputs, 4, (ds__attributes){.activation = DS__ACTIVATION_GELU}));
+}
+
+static void linear_half(test_bench *b, ds_graph *g) {
+    ds_value w = test_half_weight(b, g, "w", DS_F16, 2, (int64_t[]){70, 24});
+    ds_value v = test_half_weight(b, g, "v", DS_BF16, 2, (int64_t[]){9, 70});
+    ds__graph_output(g, "y", ds__linear(g, ds__linear(g, rows(g, "x", 24), w, DS_NO_VALUE), v, vector(b, g, "bias", 9)));
+}
+
+static void linear_of_vector(test_bench *b, ds_graph *g) {
+    ds_value x = ds__graph_input(g, "x", DS_F32, 1, (ds_dim[]){ds__dim_of(20)});
+    ds__graph_output(g, "y", ds__linear(g, x, matrix(b, g, "w", 7, 20), vector(b, g, "bias", 7)));
+}
+
+static void linear_of_cube(test_bench *b, ds_graph *g) {
+    ds_dim shape[] = {ds__dim_of(3), ds__graph_symbol(g, "T"), ds__dim_of(10)};
+    ds__graph_output(g, "y", ds__linear(g, ds__graph_input(g, "x", DS_F32, 3, shape), matrix(b, g, "w", 12, 10), DS_NO_VALUE));
+}
+
+/* The weight is computed, so the cpu backend must decline. */
+static void linear_of_input(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds_value w = ds__graph_input(g, "w", DS_F32, 2, (ds_dim[]){ds__dim_of(6), ds__dim_of(5)});
+    ds__graph_output(g, "y", ds__linear(g, rows(g, "x", 5), w, DS_NO_VALUE));
+}
+
+static void gather_f32(test_bench *b, ds_graph *g) {
+    ds_dim count = ds__graph_symbol(g, "T");
+    ds__graph_output(g, "y", ds__gather(g, matrix(b, g, "table", 50, 33), ds__graph_input(g, "ids", DS_I32, 1, &count)));
+}
+
+static void gather_half(test_bench *b, ds_graph *g) {
+    ds_dim count = ds__graph_symbol(g, "T");
+    ds_value ids = ds__graph_input(g, "ids", DS_I32, 1, &count);
+    ds_value f16 = ds__gather(g, test_half_weight(b, g, "t16", DS_F16, 2, (int64_t[]){50, 21}), ids);
+    ds_value bf16 = ds__gather(g, test_half_weight(b, g, "tb16", DS_BF16, 2, (int64_t[]){50, 21}), ids);
+    ds__graph_output(g, "y", ds__add(g, f16, bf16));
+}
+
+static void attention_of(ds_graph *g, int32_t heads, int32_t key_heads, int64_t d, bool causal, float scale) {
+    int32_t keys = key_heads ? key_heads : heads;
+    ds_value qkv[] = {rows(g, "q", heads * d), rows(g, "k", keys * d), rows(g, "v", keys * d)};
+    ds_attention_config config = {heads, key_heads, scale, causal};
+    ds__graph_output(g, "y", ds__attention(g, qkv, starts(g), config));
+}
+
+static void attention_plain(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 3, 0, 32, false, 0); }
+static void attention_odd(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 5, 0, 7, false, 0.2f); }
+static void attention_causal(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 2, 0, 16, true, 0); }
+static void attention_grouped(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 6, 2, 12, false, 0); }
+
+static void attention_of_slices(test_bench *b, ds_graph *g) {
+    ds_value all = ds__linear(g, rows(g, "x", 20), matrix(b, g, "w", 96, 20), DS_NO_VALUE);
+    ds_value qkv[] = {ds__slice(g, all, 0, 32), ds__slice(g, all, 32, 32), ds__slice(g, all, 64, 32)};
+    ds__graph_output(g, "y", ds__attention(g, qkv, starts(g), (ds_attention_config){.heads = 2}));
+}
+
+static void layer_norm(test_bench *b, ds_graph *g) {
+    ds__graph_output(g, "y", ds__layer_norm(g, rows(g, "x", 45), vector(b, g, "gamma", 45), vector(b, g, "beta", 45), 1e-5f));
+}
+
+static void l2_normalize(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__l2_normalize(g, rows(g, "x", 19), 1e-12f));
+}
+
+static void softmax(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__softmax(g, rows(g, "x", 23)));
+}
+
+static void activations(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds_value x = rows(g, "x", 41), three = ds__add(g, ds__add(g, x, x), x);
+    for (int a = DS__ACTIVATION_RELU; a < DS__ACTIVATION_COUNT; a++)
+        ds__graph_output(g, "y", ds__activate(g, three, (ds__activation)a));
+}
+
+static void add(test_bench *b, ds_graph *g) {
+    ds_value sum = ds__add(g, rows(g, "a", 17), rows(g, "b", 17));
+    ds__graph_output(g, "y", ds__add(g, sum, vector(b, g, "row", 17)));
+}
+
+static void mul(test_bench *b, ds_graph *g) {
+    ds_value product = ds__mul(g, rows(g, "a", 17), rows(g, "b", 17));
+    ds__graph_output(g, "y", ds__mul(g, product, vector(b, g, "row", 17)));
+}
+
+static void pool(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds_value x = rows(g, "x", 29), start = starts(g);
+    ds__graph_output(g, "mean", ds__pool_rows(g, x, start, DS__POOL_MEAN));
+    ds__graph_output(g, "max", ds__pool_rows(g, x, start, DS__POOL_MAX));
+    ds__graph_output(g, "first", ds__pool_rows(g, x, start, DS__POOL_FIRST));
+}
+
+static void slice(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds_value x = ds__activate(g, rows(g, "x", 30), DS__ACTIVATION_TANH);
+    ds_value inner = ds__slice(g, ds__slice(g, x, 4, 20), 3, 10); /* a view of a view */
+    ds__graph_output(g, "view", inner);
+    ds__graph_output(g, "used", ds__activate(g, inner, DS__ACTIVATION_SIGMOID));
+    ds__graph_output(g, "all", x);
+    ds__graph_output(g, "again", x);
+}
+
+static const op_case cases[] = {
+    {"linear", &ds__op_linear, linear_plain},
+    {"linear with everything", &ds__op_linear, linear_full},
+    {"linear of half weights", &ds__op_linear, linear_half},
+    {"linear of a vector", &ds__op_linear, linear_of_vector},
+    {"linear of rank 3", &ds__op_linear, linear_of_cube},
+    {"linear with a computed weight", &ds__op_linear, linear_of_input},
+    {"gather", &ds__op_gather, gather_f32},
+    {"gather from half tables", &ds__op_gather, gather_half},
+    {"attention", &ds__op_attention, attention_plain},
+    {"attention of odd sizes", &ds__op_attention, attention_odd},
+    {"attention, causal", &ds__op_attention, attention_causal},
+    {"attention with fewer heads of keys", &ds__op_attention, attention_grouped},
+    {"attention of slices", &ds__op_attention, attention_of_slices},
+    {"layer_norm", &ds__op_layer_norm, layer_norm},
+    {"l2_normalize", &ds__op_l2_normalize, l2_normalize},
+    {"softmax", &ds__op_softmax, softmax},
+    {"activation", &ds__op_activation, activations},
+    {"add", &ds__op_add, add},
+    {"mul", &ds__op_mul, mul},
+    {"pool", &ds__op_pool, pool},
+    {"slice", &ds__op_slice, slice},
+};
+
+enum { CASES = sizeof cases / sizeof *cases };
+
+static void every_operator_has_a_case(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ds__op_count(); i++) {
+        size_t found = 0;
+        for (size_t c = 0; c < CASES; c++) found += cases[c].op == ds__op_at(i).op;
+        if (!found) fail_msg("%s has no case in this table", ds__op_at(i).op->name);
+    }
+}
+
+static void backends_agree_with_ref(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 1}, {5, 2}, {16, 16}, {33, 3}, {130, 7}}; /* T, B */
+    for (int threads = 1; threads <= 3; threads++)
+        for (size_t c = 0; c < CASES; c++)
+            for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+                test_bench bench;
+                ds_graph *graph;
+                ds_error error;
+                size_t count, same;
+                int64_t symbols[DS__MAX_SYMBOLS] = {0};
+                test_bench_open(&bench, threads, c * 100 + s);
+                assert_int_equal(ds__graph_create(bench.context, &graph, &error), DS_OK);
+                cases[c].build(&bench, graph);
+                for (int32_t i = 0; i < graph->symbol_count; i++) symbols[i] = sizes[s][strcmp(graph->symbols[i], "T") != 0];
+                const void **inputs = test_inputs(&bench, graph, symbols, 50);
+                const ds__backend *ref = &ds__backend_ref;
+                float *expected = test_run(&bench, graph, &ref, 1, "all", symbols, inputs, &count);
+                float *got = test_run(&bench, graph, ds__backends, DS__BACKEND_COUNT, "all", symbols, inputs, &same);
+                assert_int_equal(count, same);
+                test_close(cases[c].name, got, expected, count, 2e-5);
+                ds__graph_destroy(graph);
+                test_bench_close(&bench);
+            }
+}
+
+/* Ids and starts come from outside at each run: wrong ones are refused on every backend, with both values. */
+static void wrong_data_is_refused(void **state) {
+    (void)state;
+    for (size_t first = 0; first < DS__BACKEND_COUNT; first++) {
+        test_bench bench;
+        ds_graph *graph;
+        ds_error error;
+        ds__weight_store *store;
+        ds__program *program;
+        ds__execution *execution;
+        ds__workspace workspace;
+        float y[8];
+        test_bench_open(&bench, 2, 1);
+        ds__workspace_init(&workspace, &bench.context->heap);
+        assert_int_equal(ds__graph_create(bench.context, &graph, &error), DS_OK);
+        ds_value ids = ds__graph_input(graph, "ids", DS_I32, 1, (ds_dim[]){ds__dim_of(2)});
+        ds_value start = ds__graph_input(graph, "seq_start", DS_I32, 1, (ds_dim[]){ds__dim_of(3)});
+        ds_value x = ds__gather(graph, matrix(&bench, graph, "table", 10, 4), ids);
+        ds__graph_output(graph, "y", ds__pool_rows(graph, x, start, DS__POOL_MEAN));
+        ds__program_options options = {ds__backends + first, DS__BACKEND_COUNT - first, {NULL, NULL}};
+        assert_int_equal(ds__weight_store_create(bench.context, &store, &error), DS_OK);
+        assert_int_equal(ds__program_create(graph, store, &options, &program, &error), DS_OK);
+        assert_int_equal(ds__execution_create(program, &workspace, &execution, &error), DS_OK);
+        static const struct {
+            int32_t ids[2], start[3];
+            const char *sentence;
+        } wrong[] = {
+            {{3, 10}, {0, 1, 2}, "id 10 at position 1 is outside the table of 10 rows"},
+            {{-1, 0}, {0, 1, 2}, "id -1 at position 0 is outside the table of 10 rows"},
+            {{0, 1}, {0, 1, 3}, "seq_start runs from 0 to 3, expected 0 to 2"},
+            {{0, 1}, {1, 1, 2}, "seq_start runs from 1 to 2, expected 0 to 2"},
+            {{0, 1}, {0, 0, 2}, "sequence 0 runs from token 0 to 0, expected at least one token"},
+            {{0, 1}, {0, 5, 2}, "sequence 1 runs from token 5 to 2, expected at least one token"},
+        };
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+            const void *inputs[] = {wrong[i].ids, wrong[i].start};
+            assert_int_equal(ds__execution_run(execution, NULL, inputs, (void *[]){y}, &error), DS_INVALID_ARGUMENT);
+            assert_non_null(strstr(error.message, wrong[i].sentence));
+        }
+        ds__execution_destroy(execution);
+        ds__workspace_deinit(&workspace);
+        ds__program_destroy(program);
+        ds__weight_store_destroy(store);
+        test_bench_close(&bench);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_operator_has_a_case),
+        cmocka_unit_test(backends_agree_with_ref),
+        cmocka_unit_test(wrong_data_is_refused),
+    };
+    return cmocka_run_group_tests_name("operators", tests, NULL, NULL);
+}
