@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "base/env.h"
 
@@ -45,11 +48,19 @@ static void read_cpuinfo(const char *key, char *out, size_t size) {
 
 static size_t positive(long value) { return value > 0 ? (size_t)value : 0; }
 
+#if defined(__x86_64__)
+/* clang 14 does not know the name "f16c": CPUID leaf 1, ECX bit 29. */
+static bool has_f16c(void) {
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx >> 29 & 1);
+}
+#endif
+
 static void read_record(void) {
     record.has[DS__ISA_ref] = true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     record.has[DS__ISA_avx2] = avx2;
