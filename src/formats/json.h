@@ -35,7 +35,9 @@ typedef struct ds__json {
     const char *name;        /* for messages: the file's path or what the text is; borrowed */
     ds__arena scratch;       /* unescaped strings; they live until ds__json_finish */
     int depth;
-    unsigned char opened[DS__JSON_MAX_DEPTH]; /* per level: container kind and whether its '{' or '[' was just read */
+    bool wants_value;        /* at the start, behind a key, or at an item: a container begins here, none goes on */
+    bool is_first[DS__JSON_MAX_DEPTH]; /* per open container: nothing has been read in it yet, so no comma is due */
+    char closer[DS__JSON_MAX_DEPTH];   /* '}' or ']' */
     ds_error error;          /* status DS_OK until something went wrong */
 } ds__json;
 

@@ -11,17 +11,18 @@
 /* config.json with every default of the architecture filled in and every number checked. */
 typedef struct ds__model_config {
     const char *path;         /* of config.json, for messages */
-    const char *architecture; /* architectures[0]: "BertForSequenceClassification" */
+    const char *architecture; /* architectures[0]: "BertForSequenceClassification"; NULL: see ds__model_config_find_head */
     const char *model_type;   /* "bert" */
     int32_t vocab_size, hidden_size, layers, heads, intermediate_size;
     int32_t position_rows;    /* rows of the position table */
     int32_t first_position;   /* the table's row of a text's first token: 0, or pad_token_id + 1 in RoBERTa */
     int32_t type_vocab_size;  /* 0: the architecture has no token types */
+    int32_t pad_token_id;     /* -1: none is named; only for working out first_position */
     float layer_norm_epsilon;
     ds__activation activation; /* of the feed-forward part */
     ds_head head;
-    ds_problem problem;
-    int32_t labels; /* 0 without a head */
+    ds_problem problem; /* of a head on sequences */
+    int32_t labels;     /* 0 without a head */
     const char *const *label_names; /* [labels] */
 } ds__model_config;
 
@@ -30,9 +31,12 @@ static inline int32_t ds__max_tokens(const ds__model_config *config) {
     return config->position_rows - config->first_position;
 }
 
+typedef struct ds__architecture ds__architecture;
+
 /* While a graph is being built. Sticky: errors are the graph's. */
 typedef struct ds__model_builder {
     ds_graph *graph;
+    const ds__architecture *architecture;
     const ds__model_config *config;
     const ds__weights *weights;
     /* Inputs of every encoder: ids, positions (table rows), type_ids: int32 [T]; seq_start: int32 [B+1]. type_ids exists
@@ -41,36 +45,54 @@ typedef struct ds__model_builder {
     bool *used; /* [tensors of the weights]: marked when a graph takes one; NULL: not recorded */
 } ds__model_builder;
 
-typedef struct ds__architecture {
+/* The keys of config.json that architectures name differently. */
+typedef enum ds__config_key {
+    DS__KEY_VOCAB_SIZE,
+    DS__KEY_HIDDEN_SIZE,
+    DS__KEY_LAYERS,
+    DS__KEY_HEADS,
+    DS__KEY_INTERMEDIATE_SIZE,
+    DS__KEY_POSITIONS,
+    DS__KEY_ACTIVATION,
+    DS__CONFIG_KEYS
+} ds__config_key;
+
+struct ds__architecture {
     const char *model_type;
-    const char *weight_prefix; /* "bert.": tensors are found with or without it */
-    /* Keys that are called otherwise, defaults, what is refused. Called with the generic keys already read. */
+    const char *class_name;            /* "Bert": what the names of its classes begin with */
+    const char *weight_prefix;         /* "bert.": tensors are found with or without it */
+    const char *sequence_weight;       /* a tensor that, beside a classifier, only the head on sequences has */
+    const char *keys[DS__CONFIG_KEYS]; /* NULL: the name that BERT has for it */
+    /* Fills in and checks what the architecture derives from the keys already read. NULL: nothing. */
     ds_status (*configure)(ds__model_config *config, ds_error *error);
-    ds_value (*encode)(ds__model_builder *builder);                /* -> last hidden state [T, hidden_size] */
+    ds_value (*encode)(ds__model_builder *builder);                    /* -> last hidden state [T, hidden_size] */
     ds_value (*classify)(ds__model_builder *builder, ds_value hidden); /* -> logits [B or T, labels] as the head says */
-} ds__architecture;
+};
 
 #define DS_ARCHITECTURE(name, about) extern const ds__architecture ds__architecture_##name;
 #include "models/models.def"
 #undef DS_ARCHITECTURE
 
-/* NULL when no architecture is called so. */
+/* The architecture of a model_type, or, for configurations older than that key, of a class name. NULL: none. */
 const ds__architecture *ds__architecture_find(ds__str model_type);
+const ds__architecture *ds__architecture_of_class(ds__str class_name);
 /* "bert, roberta, distilbert" for messages. */
 const char *ds__architecture_names(void);
 
-/* Reads config.json in `folder`; texts go into the arena. Refuses by name what is not supported. */
+/* Reads config.json in `folder`; texts go into the arena. Refuses by name what is not supported. A class without a head
+ * that is known here (BertForMaskedLM) is read as one without a head. */
 ds_status ds__model_config_read(ds__arena *arena, const char *folder, ds__model_config *config,
                                 const ds__architecture **architecture, ds_error *error) DS_MUST_CHECK;
+/* Where config.json names no class: tells head and class from the weights that are there. Else does nothing. */
+ds_status ds__model_config_find_head(ds__arena *arena, ds__model_config *config, const ds__architecture *architecture,
+                                     const ds__weights *weights, ds_error *error) DS_MUST_CHECK;
 
 /* Starts a builder on an empty graph: makes the inputs. */
-void ds__model_builder_init(ds__model_builder *builder, ds_graph *graph, const ds__model_config *config,
-                            const ds__weights *weights, bool *used);
+void ds__model_builder_init(ds__model_builder *builder, ds_graph *graph, const ds__architecture *architecture,
+                            const ds__model_config *config, const ds__weights *weights, bool *used);
 /* The weight called `format` (printf-style name without the prefix), which must have this shape and be stored as F32, F16
  * or BF16; a missing or misshapen tensor is the graph's error and names the file, the tensor and both shapes. */
-ds_value ds__model_matrix(ds__model_builder *builder, const ds__architecture *architecture, int64_t rows, int64_t cols,
-                          const char *format, ...) DS_PRINTF(5, 6);
-ds_value ds__model_vector(ds__model_builder *builder, const ds__architecture *architecture, int64_t size,
-                          const char *format, ...) DS_PRINTF(4, 5);
+ds_value ds__model_matrix(ds__model_builder *builder, int64_t rows, int64_t cols, const char *format, ...) DS_PRINTF(4, 5);
+ds_value ds__model_vector(ds__model_builder *builder, int64_t size, const char *format, ...) DS_PRINTF(3, 4);
 
 #endif

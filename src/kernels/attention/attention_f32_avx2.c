@@ -1,0 +1,164 @@
+/* Attention with 256-bit registers: 16 queries in the lanes of two registers (8 in one when there are no more). */
+#include "kernels/attention/attention_loops.h"
+#include "kernels/gemm/gemm_micro_avx2.h"
+
+enum { LANES = 8 * DS__TILE_VECTORS_AVX2, ROWS = DS__TILE_ROWS_AVX2 };
+
+#define TILES(rows_)                                                                                                   \
+    static void scores_##rows_(const ds__tile *tile) {                                                                 \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 2}, tile);                                           \
+    }                                                                                                                  \
+    static void scores_half_##rows_(const ds__tile *tile) {                                                            \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 1}, tile);                                           \
+    }                                                                                                                  \
+    static void values_##rows_(const ds__tile *tile) {                                                                 \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 2, .transposed = true}, tile);                       \
+    }                                                                                                                  \
+    static void values_tail_##rows_(const ds__tile *tile) {                                                            \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 1, .transposed = true, .masked = true}, tile);       \
+    }
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+
+#define BY_ROWS(name) {NULL, name##1, name##2, name##3, name##4, name##5, name##6}
+static ds__tile_run *const score_tiles[2][ROWS + 1] = {BY_ROWS(scores_half_), BY_ROWS(scores_)};
+static ds__tile_run *const value_tiles[ROWS + 1] = BY_ROWS(values_);
+static ds__tile_run *const value_tail_tiles[ROWS + 1] = BY_ROWS(values_tail_);
+
+static size_t vectors_of(const ds__attention_block *block) { return block->queries > 8 ? 2 : 1; }
+
+/* Scores are kept in units of ln 2, so that 2^x serves as exp. */
+static void load(const ds__attention_block *block) {
+    const ds__attention_f32_args *args = block->args;
+    const size_t d = args->head_dim;
+    for (size_t lane = 0; lane < block->queries; lane += 8) {
+        size_t rows = block->queries - lane < 8 ? block->queries - lane : 8;
+        const float *q = args->q + (block->first + lane) * args->ldq;
+        for (size_t c = 0; c < d; c += 8)
+            ds__transpose_avx2(q + c, args->ldq, rows, d - c < 8 ? d - c : 8, args->scale * DS__LOG2_E,
+                                 block->queries_t + c * LANES + lane, LANES);
+    }
+}
+
+static void score(const ds__attention_block *block) {
+    const ds__attention_f32_args *args = block->args;
+    const size_t parts = (block->keys + ROWS - 1) / ROWS;
+    for (size_t part = 0; part < parts; part++) {
+        size_t j = ds__part_begin(0, block->keys, part, parts);
+        size_t rows = ds__part_begin(0, block->keys, part + 1, parts) - j;
+        score_tiles[vectors_of(block) - 1][rows](&(ds__tile){.a = args->k + (block->key + j) * args->ldk,
+                                                             .a_row = args->ldk,
+                                                             .b = block->queries_t,
+                                                             .b_row = LANES,
+                                                             .k = args->head_dim,
+                                                             .c = block->scores + j * LANES,
+                                                             .c_row = LANES});
+    }
+}
+
+static void mask(const ds__attention_block *block) {
+    for (size_t j = 0; j < block->keys; j++) {
+        size_t blind = ds__attention_blind(block, block->key + j);
+        for (size_t lane = 0; lane < blind; lane++) block->scores[j * LANES + lane] = -__builtin_inff();
+    }
+}
+
+/* 2^x for x <= 0: 0 from 2^-125 down, -infinity included; NaN stays. */
+static inline __m256 weight_of(__m256 x) {
+    const __m256 least = _mm256_set1_ps(-125.0f);
+    __m256 too_low = _mm256_cmp_ps(x, least, _CMP_LE_OQ);
+    return _mm256_andnot_ps(too_low, ds__exp2_scaled_avx2(_mm256_max_ps(least, x), 1.0f));
+}
+
+static void weigh(const ds__attention_block *block) {
+    if (ds__attention_masked(block)) mask(block);
+    for (size_t lane = 0; lane < 8 * vectors_of(block); lane += 8) {
+        float *scores = block->scores + lane;
+        const __m256 before = block->key ? _mm256_loadu_ps(block->top + lane) : _mm256_set1_ps(-__builtin_inff());
+        __m256 top = before, other = before, total = _mm256_setzero_ps(), correction = total;
+        size_t j = 0;
+        for (; j + 2 <= block->keys; j += 2) { /* two chains: a maximum takes longer than a load */
+            top = _mm256_max_ps(top, _mm256_loadu_ps(scores + j * LANES));
+            other = _mm256_max_ps(other, _mm256_loadu_ps(scores + (j + 1) * LANES));
+        }
+        if (j < block->keys) top = _mm256_max_ps(top, _mm256_loadu_ps(scores + j * LANES));
+        top = _mm256_max_ps(top, other);
+        for (j = 0; j < block->keys; j++) {
+            __m256 weight = weight_of(_mm256_sub_ps(_mm256_loadu_ps(scores + j * LANES), top));
+            _mm256_storeu_ps(scores + j * LANES, weight);
+            total = _mm256_add_ps(total, weight);
+        }
+        if (block->key) {
+            /* Exactly 1 where `top` stands, so that a tile that a lane does not see at all leaves no trace. */
+            __m256 stands = _mm256_cmp_ps(before, top, _CMP_EQ_OQ);
+            correction = weight_of(_mm256_sub_ps(before, top));
+            correction = _mm256_blendv_ps(correction, _mm256_set1_ps(1.0f), stands);
+            total = _mm256_fmadd_ps(_mm256_loadu_ps(block->total + lane), correction, total);
+        }
+        _mm256_storeu_ps(block->top + lane, top);
+        _mm256_storeu_ps(block->total + lane, total);
+        _mm256_storeu_ps(block->correction + lane, correction);
+    }
+}
+
+static void scale_down(const ds__attention_block *block) {
+    for (size_t i = 0; i < block->queries; i++) {
+        float *sums = block->sums + i * block->sums_row;
+        const __m256 correction = _mm256_set1_ps(block->correction[i]);
+        for (size_t c = 0; c < block->sums_row; c += 8)
+            _mm256_storeu_ps(sums + c, _mm256_mul_ps(_mm256_loadu_ps(sums + c), correction));
+    }
+}
+
+static void sum_up(const ds__attention_block *block) {
+    const ds__attention_f32_args *args = block->args;
+    const size_t parts = (block->queries + ROWS - 1) / ROWS, d = args->head_dim;
+    if (block->key) scale_down(block);
+    for (size_t part = 0; part < parts; part++) {
+        size_t i = ds__part_begin(0, block->queries, part, parts);
+        size_t rows = ds__part_begin(0, block->queries, part + 1, parts) - i;
+        ds__tile tile = {.a = block->scores + i,
+                         .a_row = LANES,
+                         .b_row = args->ldv,
+                         .k = block->keys,
+                         .c_row = block->sums_row,
+                         .add = block->key != 0};
+        for (size_t c = 0, step; c < d; c += step) {
+            tile.b = args->v + block->key * args->ldv + c;
+            tile.c = block->sums + i * block->sums_row + c;
+            step = d - c >= 16 ? 16 : 8;
+            tile.columns = d - c < 8 ? d - c : 8;
+            (step == 16 ? value_tiles : value_tail_tiles)[rows](&tile);
+        }
+    }
+}
+
+static void store(const ds__attention_block *block) {
+    const ds__attention_f32_args *args = block->args;
+    const size_t d = args->head_dim;
+    for (size_t i = 0; i < block->queries; i++) {
+        const __m256 part = _mm256_set1_ps(1.0f / block->total[i]);
+        for (size_t c = 0; c < d; c += 8) {
+            float *to = args->out + (block->first + i) * args->ldo + c;
+            __m256 out = _mm256_mul_ps(_mm256_loadu_ps(block->sums + i * block->sums_row + c), part);
+            if (d - c < 8) {
+                _mm256_maskstore_ps(to, ds__tail_avx2(d - c), out);
+            } else {
+                _mm256_storeu_ps(to, out); /* a masked store is slow on some machines */
+            }
+        }
+    }
+}
+
+static bool scratch_floats(size_t head_dim, size_t *floats) { return ds__attention_scratch(LANES, head_dim, floats); }
+
+static void run(const ds__attention_f32_args *args) {
+    static const ds__attention_steps steps = {LANES, load, score, weigh, sum_up, store};
+    ds__attention_run(&steps, args);
+}
+
+const ds__attention_f32 ds__attention_f32_avx2 = {
+    .kernel = DS_KERNEL_HEAD(attention, attention_f32, avx2, "16 queries by 64 keys, 256-bit registers"),
+    .query_block = LANES,
+    .scratch_floats = scratch_floats,
+    .run = run,
+};

@@ -1,0 +1,61 @@
+/* f32 products in portable C: tiles of 4 rows and 8 columns, in the compilers' own vector type, since gcc leaves an array
+ * of sums in memory; four floats are a register on every machine that has any. */
+#include <string.h>
+
+#include "kernels/elementwise/vec_math_ref.h"
+#include "kernels/gemm/gemm_micro.h"
+
+enum { MR = 4, NR = 8, LANES = 4, VECTORS = NR / LANES };
+
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+/* The sums of `rows` rows, a constant where this is inlined. */
+static inline __attribute__((always_inline)) void tile_of(const int rows, const ds__tile *tile) {
+    lanes sums[MR][VECTORS] = {{{0}}}, right[VECTORS];
+    for (size_t p = 0; p < tile->k; p++) {
+        memcpy(right, tile->b + p * NR, sizeof right);
+        DS__UNROLL for (int i = 0; i < rows; i++)
+            DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] += tile->a[(size_t)i * tile->a_row + p] * right[v];
+    }
+    memcpy(tile->c, sums, (size_t)rows * NR * sizeof(float));
+}
+
+static void tile_1(const ds__tile *tile) { tile_of(1, tile); }
+static void tile_2(const ds__tile *tile) { tile_of(2, tile); }
+static void tile_3(const ds__tile *tile) { tile_of(3, tile); }
+static void tile_4(const ds__tile *tile) { tile_of(4, tile); }
+
+static ds__tile_run *const tiles[MR + 1] = {NULL, tile_1, tile_2, tile_3, tile_4};
+
+static void finish(const ds__gemm_f32_args *args, const float *tile, size_t row, size_t rows, size_t column) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < NR && column + j < args->n1; j++) {
+            float x = tile[i * NR + j];
+            if (args->bias) x += args->bias[column + j];
+            x = ds__activate_ref(args->activation, x);
+            if (args->residual) x += args->residual[(row + i) * args->ldr + column + j];
+            args->c[(row + i) * args->ldc + column + j] = x;
+        }
+}
+
+static void pack(const float *w, size_t ldw, size_t rows, size_t k, size_t first, float *packed) {
+    for (size_t r = 0; r < rows; r++) {
+        size_t lane = (first + r) % NR;
+        float *to = packed + (first + r - lane) * k + lane;
+        for (size_t p = 0; p < k; p++) to[p * NR] = w[r * ldw + p];
+    }
+}
+
+static void run(const ds__gemm_f32_args *args) {
+    static const ds__gemm_loops loops = {MR, NR, tiles, finish};
+    float tile[MR * NR];
+    ds__gemm_run(&loops, args, tile);
+}
+
+const ds__gemm_f32 ds__gemm_f32_ref = {
+    .kernel = DS_KERNEL_HEAD(gemm, gemm_f32, ref, "tiles of 4x8 in portable C"),
+    .mr = MR,
+    .nr = NR,
+    .pack = pack,
+    .run = run,
+};
