@@ -1,0 +1,93 @@
+/* What the commands share: options, texts in, lines out, errors.
+ *
+ * Exit codes: 0 done, 1 failed, 2 wrong usage.  Results go to standard output, everything else to standard error. */
+#ifndef DS_CLI_CLI_H
+#define DS_CLI_CLI_H
+
+#include <argp.h>
+
+#include "base/buffer.h"
+#include "deepseek/deepseek.h"
+#include "formats/json.h"
+
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+#define DS_COMMAND(name, about) int cli_##name(int argc, char **argv);
+#include "cli/cmds.def"
+#undef DS_COMMAND
+
+/* Options that several commands have; a command names the groups it takes. */
+typedef struct cli_options {
+    const char *model; /* the positional argument */
+    int threads;       /* 0: automatic */
+    ds_precision precision;
+    int max_seq_len;      /* 0: as the folder says */
+    uint64_t memory_limit; /* 0: none */
+    const char *texts, *text_column, *pair_column;
+    const char *delimiter; /* "comma", "tab" or NULL: by the file's ending */
+    bool no_header;
+} cli_options;
+
+/* Child parsers for argp: how to run, and where texts come from. Their input is a cli_options. */
+extern const struct argp cli_run_argp, cli_texts_argp;
+/* Parses a whole command line; exits with CLI_USAGE on mistakes, as argp does. parser: of the command's own options, or
+ * NULL; own: its argp_option list or NULL; input: what `parser` gets. MODEL is read here when the command takes one. */
+typedef struct cli_command {
+    const char *name, *arguments, *doc; /* arguments: "MODEL" or "" */
+    const struct argp_option *options;
+    error_t (*parse)(int key, char *argument, void *own); /* ARGP_ERR_UNKNOWN for keys that are not its own */
+    void *own;
+    bool takes_texts, takes_run;
+    cli_options *common;
+} cli_command;
+void cli_parse(const cli_command *command, int argc, char **argv);
+/* Wrong usage found after parsing: one sentence, exit code 2. */
+int cli_usage_error(const char *command, const char *format, ...) DS_PRINTF(2, 3);
+
+/* Memory of the program itself: outside of the library's limit, and bounded (see cli_batch). */
+ds__heap *cli_heap(void);
+
+/* "deepseek: sentence" on standard error; returns CLI_FAILED. */
+int cli_fail(const char *format, ...) DS_PRINTF(1, 2);
+int cli_fail_error(const ds_error *error);
+
+/* A context with the options' threads and limit. The library's warnings go to standard error. */
+int cli_open_context(const cli_options *options, ds_context **context);
+/* A context, a model and a session; cli_close gives all back. */
+typedef struct cli_engine {
+    ds_context *context;
+    ds_model *model;
+    ds_session *session;
+} cli_engine;
+int cli_open_engine(const cli_options *options, cli_engine *engine);
+void cli_close_engine(cli_engine *engine);
+
+/* Texts read ahead: at most CLI_BATCH_TEXTS, and no further text once CLI_BATCH_BYTES are held; so at most that plus one
+ * record (16 MiB) is in memory, however large the file. */
+enum { CLI_BATCH_TEXTS = 512, CLI_BATCH_BYTES = 4 << 20 };
+typedef struct cli_batch {
+    ds_text texts[CLI_BATCH_TEXTS], pairs[CLI_BATCH_TEXTS];
+    size_t count;
+    bool has_pairs;
+} cli_batch;
+typedef struct cli_texts cli_texts;
+int cli_texts_open(const cli_options *options, cli_texts **out);
+/* The next texts, borrowed until the next call; count 0 at the end. */
+int cli_texts_next(cli_texts *texts, const cli_batch **batch);
+void cli_texts_close(cli_texts *texts);
+
+/* Writes to standard output; false when nobody reads any more or the disk is full (the failure was reported). */
+bool cli_write(const ds__buffer *text);
+
+/* A progress bar on standard error: only on a terminal, only after two seconds. total: 0 when unknown. */
+typedef struct cli_progress {
+    const char *unit;
+    size_t total, done;
+    uint64_t started_ns, shown_ns;
+    bool terminal;
+} cli_progress;
+void cli_progress_start(cli_progress *progress, const char *unit, size_t total);
+void cli_progress_add(cli_progress *progress, size_t done);
+void cli_progress_end(cli_progress *progress);
+
+#endif

@@ -1,0 +1,369 @@
+/* deepseek bench: load, latency, throughput and memory of a model, measured the way other engines are compared.
+ *
+ * load_ms        opening the model without its tokenizer (tokenizer_load_ms beside it)
+ * bB_sS_ms       median latency of one call on B texts of S random ids
+ * texts_per_s    real texts, tokenised beforehand, sorted by length, batches of 32
+ * arrival_per_s  the same in the order of the file, as requests arrive
+ * peak_share     arithmetic of the model's products over the multiply-add peak, measured before and after in this process */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "cli/cli.h"
+#include "formats/table.h"
+
+enum { KEY_TEXTS = 1, KEY_LIMIT, KEY_SECONDS, KEY_JSON };
+enum { BATCH = 32, MAX_TOKENS = 512, WARM_RUNS = 3, MIN_RUNS = 3, MAX_RUNS = 100000, PASSES = 3 };
+
+static const struct argp_option options[] = {
+    {"texts", KEY_TEXTS, "FILE", 0, "Real texts: the first column (up to a tab) of each line, the first line skipped", 1},
+    {"limit", KEY_LIMIT, "N", 0, "Use at most N texts (default: 1000)", 1},
+    {"seconds", KEY_SECONDS, "S", 0, "How long each latency is measured (default: 2)", 1},
+    {"json", KEY_JSON, 0, 0, "One line of JSON", 1},
+    {0}};
+
+static const char doc[] =
+    "Measures how fast a model runs here.\v"
+    "Examples:\n"
+    "  deepseek bench MODEL\n"
+    "  taskset -c 0,1 deepseek bench MODEL --texts dev.tsv --limit 872 --threads 2 --json\n";
+
+typedef struct bench {
+    cli_options common;
+    long limit;
+    double seconds;
+    bool json;
+    cli_engine engine;
+    const ds_model_info *info;
+    float *out; /* of the largest run so far */
+    size_t out_floats;
+    ds_error error;
+} bench;
+
+static const struct shape {
+    const char *key;
+    int32_t texts, length;
+} shapes[] = {{"b1_s16_ms", 1, 16}, {"b1_s128_ms", 1, 128}, {"b1_s512_ms", 1, 512}, {"b8_s128_ms", 8, 128}};
+
+enum { SHAPES = sizeof shapes / sizeof *shapes, B8_S128 = 3 };
+
+typedef struct results {
+    double load_ms, tokenizer_load_ms, latency_ms[SHAPES]; /* negative: not measured */
+    double texts_per_s, arrival_per_s, mean_tokens;
+    double gflops, peak_share;
+    long peak_rss_mb;
+} results;
+
+static error_t parse(int key, char *argument, void *own) {
+    bench *b = own;
+    char *end;
+    switch (key) {
+    case KEY_TEXTS: b->common.texts = argument; break;
+    case KEY_LIMIT:
+        b->limit = strtol(argument, &end, 10);
+        if (*end || end == argument || b->limit < 1)
+            exit(cli_usage_error("bench", "--limit is \"%s\", expected a whole number from 1", argument));
+        break;
+    case KEY_SECONDS:
+        b->seconds = strtod(argument, &end);
+        if (*end || end == argument || !(b->seconds > 0 && b->seconds <= 3600))
+            exit(cli_usage_error("bench", "--seconds is \"%s\", expected a number over 0, at most 3600", argument));
+        break;
+    case KEY_JSON: b->json = true; break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static double ms_since(uint64_t start) { return (double)(ds__clock_ns() - start) * 1e-6; }
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count) {
+    qsort(values, count, sizeof *values, by_value);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+static bool run(bench *b, const ds_packed_batch *batch) {
+    size_t tokens = (size_t)batch->seq_start[batch->texts], floats = tokens * (size_t)b->info->hidden_size;
+    if (floats > b->out_floats) {
+        ds__free(cli_heap(), b->out, b->out_floats * sizeof *b->out);
+        b->out = ds__alloc(cli_heap(), floats * sizeof *b->out);
+        b->out_floats = b->out ? floats : 0;
+        if (!b->out) return ds__alloc_failed(cli_heap(), floats * sizeof *b->out, "results", &b->error) == DS_OK;
+    }
+    return ds_forward(b->engine.session, batch, DS_OUTPUT_HIDDEN, b->out, &b->error) == DS_OK;
+}
+
+/* The median latency of texts of random ids; negative when the model has no such positions or something failed. */
+static int measure_latency(bench *b, const struct shape *shape, double *ms) {
+    static double times[MAX_RUNS];
+    int32_t tokens = shape->texts * shape->length, *ids = ds__alloc(cli_heap(), (size_t)tokens * sizeof *ids);
+    int32_t starts[16];
+    ds__random random = {0};
+    *ms = -1;
+    bool ok = ids && shape->length <= b->info->max_tokens;
+    int32_t low = b->info->vocab_size > 30000 ? 1000 : 0, high = b->info->vocab_size > 30000 ? 30000 : b->info->vocab_size;
+    for (int32_t i = 0; ok && i < tokens; i++) ids[i] = low + (int32_t)ds__random_below(&random, (uint32_t)(high - low));
+    for (int32_t t = 0; t <= shape->texts; t++) starts[t] = t * shape->length;
+    ds_packed_batch batch = {ids, NULL, starts, (size_t)shape->texts};
+    int code = CLI_DONE;
+    for (int i = 0; ok && i < WARM_RUNS && code == CLI_DONE; i++)
+        if (!run(b, &batch)) code = cli_fail_error(&b->error);
+    size_t count = 0;
+    for (uint64_t start = ds__clock_ns(); ok && code == CLI_DONE && count < MAX_RUNS;) {
+        uint64_t one = ds__clock_ns();
+        if (!run(b, &batch)) code = cli_fail_error(&b->error);
+        times[count++] = ms_since(one);
+        if (count >= MIN_RUNS && ms_since(start) > b->seconds * 1e3) break;
+    }
+    if (ok && code == CLI_DONE) *ms = median(times, count);
+    ds__free(cli_heap(), ids, (size_t)tokens * sizeof *ids);
+    return code;
+}
+
+/* Ids of all texts, and for each its first one; `order` lists the texts. */
+typedef struct corpus {
+    int32_t *ids;
+    size_t *start; /* [count + 1] */
+    size_t *order; /* [count] */
+    size_t count, id_capacity, start_capacity, order_capacity;
+} corpus;
+
+static void corpus_free(corpus *c) {
+    ds__free(cli_heap(), c->ids, c->id_capacity * sizeof *c->ids);
+    ds__free(cli_heap(), c->start, c->start_capacity * sizeof *c->start);
+    ds__free(cli_heap(), c->order, c->order_capacity * sizeof *c->order);
+}
+
+static bool corpus_add(corpus *c, const ds_encoding *encoding) {
+    size_t size = ds_encoding_size(encoding), at = c->count ? c->start[c->count] : 0;
+    if (!ds__grow(cli_heap(), (void **)&c->ids, &c->id_capacity, at + size, sizeof *c->ids) ||
+        !ds__grow(cli_heap(), (void **)&c->start, &c->start_capacity, c->count + 2, sizeof *c->start) ||
+        !ds__grow(cli_heap(), (void **)&c->order, &c->order_capacity, c->count + 1, sizeof *c->order))
+        return false;
+    memcpy(c->ids + at, ds_encoding_ids(encoding), size * sizeof *c->ids);
+    c->start[c->count] = at;
+    c->order[c->count] = c->count;
+    c->start[++c->count] = at + size;
+    return true;
+}
+
+/* Reads and tokenises the texts. */
+static int corpus_read(bench *b, const ds_tokenizer *tokenizer, corpus *c) {
+    ds__table *table;
+    ds_encoding *encoding = NULL;
+    ds__table_options wanted = {.path = b->common.texts, .format = DS__TABLE_LINES};
+    int32_t most = b->info->max_tokens < MAX_TOKENS ? b->info->max_tokens : MAX_TOKENS;
+    if (ds__table_open(cli_heap(), &wanted, &table, &b->error) != DS_OK) return cli_fail_error(&b->error);
+    bool end = false, ok = ds_encoding_create(b->engine.context, &encoding, &b->error) == DS_OK;
+    for (long line = 0; ok && line <= b->limit; line++) {
+        ds__str text, pair;
+        ok = ds__table_next(table, &text, &pair, &end, &b->error) == DS_OK;
+        if (!ok || end) break;
+        if (line == 0) continue; /* the header */
+        const char *tab = memchr(text.data, '\t', text.size);
+        ds_text first = {text.data, tab ? (size_t)(tab - text.data) : text.size};
+        ok = ds_tokenizer_encode(tokenizer, first, NULL, most, encoding, &b->error) == DS_OK;
+        if (ok && !corpus_add(c, encoding))
+            ok = ds__alloc_failed(cli_heap(), c->count, "the texts' ids", &b->error) == DS_OK;
+    }
+    if (encoding) ds_encoding_destroy(encoding);
+    ds__table_close(table);
+    if (ok && c->count == 0) return cli_fail("%s: has no text behind its first line", b->common.texts);
+    return ok ? CLI_DONE : cli_fail_error(&b->error);
+}
+
+static size_t text_length(const corpus *c, size_t text) { return c->start[text + 1] - c->start[text]; }
+
+/* Stable insertion by length: a thousand texts. */
+static void sort_by_length(corpus *c) {
+    for (size_t i = 1; i < c->count; i++) {
+        size_t text = c->order[i], at = i;
+        for (; at > 0 && text_length(c, c->order[at - 1]) > text_length(c, text); at--) c->order[at] = c->order[at - 1];
+        c->order[at] = text;
+    }
+}
+
+/* One pass over all texts in batches. */
+static bool run_corpus(bench *b, const corpus *c, int32_t *ids) {
+    for (size_t first = 0; first < c->count; first += BATCH) {
+        int32_t starts[BATCH + 1] = {0};
+        size_t count = c->count - first < BATCH ? c->count - first : BATCH;
+        for (size_t i = 0; i < count; i++) {
+            size_t text = c->order[first + i], length = text_length(c, text);
+            memcpy(ids + starts[i], c->ids + c->start[text], length * sizeof *ids);
+            starts[i + 1] = starts[i] + (int32_t)length;
+        }
+        ds_packed_batch batch = {ids, NULL, starts, count};
+        if (!run(b, &batch)) return false;
+    }
+    return true;
+}
+
+static int measure_corpus(bench *b, const corpus *c, double *texts_per_s) {
+    int32_t *ids = ds__alloc(cli_heap(), BATCH * MAX_TOKENS * sizeof *ids);
+    double times[PASSES];
+    bool ok = ids && run_corpus(b, c, ids); /* once to warm up */
+    for (int i = 0; ok && i < PASSES; i++) {
+        uint64_t start = ds__clock_ns();
+        ok = run_corpus(b, c, ids);
+        times[i] = ms_since(start);
+    }
+    ds__free(cli_heap(), ids, BATCH * MAX_TOKENS * sizeof *ids);
+    if (!ok) return cli_fail_error(&b->error);
+    *texts_per_s = (double)c->count / (median(times, PASSES) * 1e-3);
+    return CLI_DONE;
+}
+
+static int measure_texts(bench *b, results *r) {
+    corpus c = {0};
+    ds_tokenizer *tokenizer;
+    uint64_t start = ds__clock_ns();
+    if (ds_tokenizer_open(b->engine.context, b->common.model, &tokenizer, &b->error) != DS_OK)
+        return cli_fail_error(&b->error);
+    r->tokenizer_load_ms = ms_since(start);
+    int code = corpus_read(b, tokenizer, &c);
+    ds_tokenizer_close(tokenizer);
+    if (code == CLI_DONE) {
+        r->mean_tokens = (double)c.start[c.count] / (double)c.count;
+        code = measure_corpus(b, &c, &r->arrival_per_s);
+        sort_by_length(&c);
+        if (code == CLI_DONE) code = measure_corpus(b, &c, &r->texts_per_s);
+    }
+    corpus_free(&c);
+    return code;
+}
+
+/* Arithmetic of the encoder's products for `texts` texts of `length` tokens. */
+static double model_flops(const ds_model_info *info, double texts, double length) {
+    double h = info->hidden_size, tokens = texts * length;
+    double linears = 2 * tokens * (4 * h * h + 2 * h * info->intermediate_size);
+    return info->layers * (linears + 4 * tokens * length * h);
+}
+
+static long peak_rss_mb(void) {
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    long kb = -1;
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "VmHWM:", 6) == 0) kb = strtol(line + 6, NULL, 10);
+    if (file) fclose(file);
+    return kb < 0 ? -1 : (kb + 512) / 1024;
+}
+
+static int measure(bench *b, results *r) {
+    double before = 0, after = 0, seconds = b->seconds < 1 ? b->seconds / 2 : 0.5;
+    ds_model_options wanted = {.precision = b->common.precision, .without_tokenizer = true};
+    uint64_t start = ds__clock_ns();
+    if (ds_model_open(b->engine.context, b->common.model, &wanted, &b->engine.model, &b->error) != DS_OK)
+        return cli_fail_error(&b->error);
+    r->load_ms = ms_since(start);
+    b->info = ds_model_describe(b->engine.model);
+    if (ds_session_create(b->engine.model, &b->engine.session, &b->error) != DS_OK ||
+        ds_measure_peak(b->engine.context, seconds, &before, &b->error) != DS_OK)
+        return cli_fail_error(&b->error);
+    for (int i = 0; i < SHAPES; i++) {
+        int code = measure_latency(b, &shapes[i], &r->latency_ms[i]);
+        if (code != CLI_DONE) return code;
+    }
+    if (ds_measure_peak(b->engine.context, seconds, &after, &b->error) != DS_OK) return cli_fail_error(&b->error);
+    if (r->latency_ms[B8_S128] > 0) {
+        r->gflops = model_flops(b->info, 8, 128) / r->latency_ms[B8_S128] * 1e-6;
+        r->peak_share = r->gflops / ((before + after) / 2);
+    }
+    int code = b->common.texts ? measure_texts(b, r) : CLI_DONE;
+    r->peak_rss_mb = peak_rss_mb();
+    return code;
+}
+
+/* The folder's last name. */
+static const char *base_name(const char *path, char *out, size_t size) {
+    size_t end = strlen(path), start;
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (start = end; start > 0 && path[start - 1] != '/'; start--) {}
+    snprintf(out, size, "%.*s", (int)(end - start), path + start);
+    return out;
+}
+
+static void put_number(ds__json_writer *json, const char *key, double value, int decimals) {
+    ds__json_key(json, key);
+    if (value < 0)
+        ds__json_put_null(json);
+    else
+        ds__json_put_fixed(json, value, decimals);
+}
+
+static void put_json(const bench *b, const results *r, ds__buffer *text) {
+    char name[256];
+    ds__json_writer json = {text, false};
+    ds__json_open_object(&json);
+    ds__json_key(&json, "engine");
+    ds__json_put_string(&json, DS_STR("deepseek-f32"));
+    ds__json_key(&json, "model");
+    ds__json_put_string(&json, ds__str_of(base_name(b->common.model, name, sizeof name)));
+    put_number(&json, "threads", ds_context_threads(b->engine.context), 0);
+    ds__json_key(&json, "dtype");
+    ds__json_put_string(&json, DS_STR("float32"));
+    put_number(&json, "load_ms", r->load_ms, 1);
+    if (b->common.texts) put_number(&json, "tokenizer_load_ms", r->tokenizer_load_ms, 1);
+    for (int i = 0; i < SHAPES; i++) put_number(&json, shapes[i].key, r->latency_ms[i], 3);
+    if (b->common.texts) {
+        put_number(&json, "texts_per_s", r->texts_per_s, 1);
+        put_number(&json, "arrival_per_s", r->arrival_per_s, 1);
+        put_number(&json, "mean_tokens", r->mean_tokens, 1);
+    }
+    put_number(&json, "gflops_b8_s128", r->gflops, 1);
+    put_number(&json, "peak_share_b8_s128", r->peak_share, 3);
+    put_number(&json, "peak_rss_mb", (double)r->peak_rss_mb, 0);
+    ds__json_close_object(&json);
+    ds__buffer_put(text, '\n');
+}
+
+static void put_table(const bench *b, const results *r, ds__buffer *text) {
+    ds__buffer_printf(text, "%s, %d threads, float32, %s\n\n", b->common.model, ds_context_threads(b->engine.context),
+                      ds_cpu_name());
+    ds__buffer_printf(text, "load                     %8.1f ms\n", r->load_ms);
+    if (b->common.texts) ds__buffer_printf(text, "load of the tokenizer    %8.1f ms\n", r->tokenizer_load_ms);
+    for (int i = 0; i < SHAPES; i++) {
+        ds__buffer_printf(text, "%d text%s of %3d tokens   ", shapes[i].texts, shapes[i].texts == 1 ? " " : "s",
+                          shapes[i].length);
+        if (r->latency_ms[i] < 0)
+            ds__buffer_text(text, "     (the model has fewer positions)\n");
+        else
+            ds__buffer_printf(text, "%8.3f ms\n", r->latency_ms[i]);
+    }
+    if (r->peak_share > 0)
+        ds__buffer_printf(text, "the last one reaches     %8.1f GFLOP/s, %.0f %% of the multiply-add peak\n", r->gflops,
+                          100 * r->peak_share);
+    if (b->common.texts)
+        ds__buffer_printf(text, "real texts, sorted       %8.1f /s\nreal texts, in order     %8.1f /s (%.1f tokens each)\n",
+                          r->texts_per_s, r->arrival_per_s, r->mean_tokens);
+    ds__buffer_printf(text, "peak memory              %8ld MB\n", r->peak_rss_mb);
+}
+
+int cli_bench(int argc, char **argv) {
+    bench b = {.limit = 1000, .seconds = 2};
+    results r = {0};
+    cli_parse(&(cli_command){"bench", "MODEL", doc, options, parse, &b, false, true, &b.common}, argc, argv);
+    int code = cli_open_context(&b.common, &b.engine.context);
+    if (code == CLI_DONE) code = measure(&b, &r);
+    if (code == CLI_DONE) {
+        ds__buffer text;
+        ds__buffer_init(&text, cli_heap());
+        if (b.json)
+            put_json(&b, &r, &text);
+        else
+            put_table(&b, &r, &text);
+        code = cli_write(&text) ? CLI_DONE : CLI_FAILED;
+        ds__buffer_deinit(&text);
+    }
+    ds__free(cli_heap(), b.out, b.out_floats * sizeof *b.out);
+    cli_close_engine(&b.engine);
+    return code;
+}

@@ -1,0 +1,123 @@
+/* deepseek classify: texts, or pairs of texts, to labels with scores. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+
+enum { KEY_PAIR_COLUMN = 1, KEY_TOP_K };
+
+static const struct argp_option options[] = {
+    {"text-pair-column", KEY_PAIR_COLUMN, "C", 0, "The column of the second text of a pair", 1},
+    {"top-k", KEY_TOP_K, "N", 0, "Write only the N best labels (default: all)", 1},
+    {0}};
+
+static const char doc[] =
+    "Gives each text the labels of the model's classification head.\v"
+    "JSON lines: {\"text\":..., \"labels\":[{\"label\":..., \"score\":...}]}, best first. Scores are probabilities (softmax for "
+    "one label a text, a sigmoid each for several), or the value itself for regression.\n\n"
+    "Examples:\n"
+    "  deepseek classify MODEL --texts tickets.csv --text-column body --top-k 3\n"
+    "  deepseek classify MODEL --texts pairs.tsv --text-column sentence1 --text-pair-column sentence2\n";
+
+typedef struct classify {
+    cli_options common;
+    int top; /* 0: all */
+} classify;
+
+static error_t parse(int key, char *argument, void *own) {
+    classify *c = own;
+    char *end;
+    switch (key) {
+    case KEY_PAIR_COLUMN: c->common.pair_column = argument; break;
+    case KEY_TOP_K:
+        c->top = (int)strtol(argument, &end, 10);
+        if (*end || end == argument || c->top < 1)
+            exit(cli_usage_error("classify", "--top-k is \"%s\", expected a whole number from 1", argument));
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* Writes the labels of one text, best first: n is small, so each place is filled by a search. scores: [labels], consumed. */
+static void put_labels(ds__json_writer *json, const ds_model *model, float *scores, int32_t labels, int32_t top) {
+    for (int32_t place = 0; place < top; place++) {
+        int32_t best = -1;
+        for (int32_t i = 0; i < labels; i++)
+            if (scores[i] == scores[i] && (best < 0 || scores[i] > scores[best])) best = i;
+        if (best < 0) return; /* only values already written, which are NaN, are left */
+        const char *label = ds_model_label(model, best);
+        ds__json_open_object(json);
+        ds__json_key(json, "label");
+        ds__json_put_string(json, ds__str_of(label));
+        ds__json_key(json, "score");
+        ds__json_put_f32(json, scores[best]);
+        ds__json_close_object(json);
+        scores[best] = NAN;
+    }
+}
+
+static int write_batch(const classify *c, const ds_model *model, const cli_batch *batch, float *scores, ds__buffer *text) {
+    int32_t labels = ds_model_describe(model)->labels, top = c->top && c->top < labels ? c->top : labels;
+    ds__buffer_clear(text);
+    for (size_t i = 0; i < batch->count; i++) {
+        ds__json_writer json = {text, false};
+        ds__json_open_object(&json);
+        ds__json_key(&json, "text");
+        ds__json_put_string(&json, (ds__str){batch->texts[i].data, batch->texts[i].size});
+        if (batch->has_pairs) {
+            ds__json_key(&json, "pair");
+            ds__json_put_string(&json, (ds__str){batch->pairs[i].data, batch->pairs[i].size});
+        }
+        ds__json_key(&json, "labels");
+        ds__json_open_array(&json);
+        put_labels(&json, model, scores + i * (size_t)labels, labels, top);
+        ds__json_close_array(&json);
+        ds__json_close_object(&json);
+        ds__buffer_put(text, '\n');
+    }
+    return cli_write(text) ? CLI_DONE : CLI_FAILED;
+}
+
+static int classify_all(const classify *c, cli_engine *engine, cli_texts *texts) {
+    size_t labels = (size_t)ds_model_describe(engine->model)->labels, bytes = CLI_BATCH_TEXTS * (labels + 1) * sizeof(float);
+    ds_classify_options how = {.max_tokens = c->common.max_seq_len};
+    float *scores = ds__alloc(cli_heap(), bytes);
+    ds__buffer text;
+    cli_progress progress;
+    int code = scores ? CLI_DONE : cli_fail("out of memory for the scores of %d texts", CLI_BATCH_TEXTS);
+    ds__buffer_init(&text, cli_heap());
+    cli_progress_start(&progress, "texts", 0);
+    while (code == CLI_DONE) {
+        const cli_batch *batch;
+        ds_error error;
+        code = cli_texts_next(texts, &batch);
+        if (code != CLI_DONE || batch->count == 0) break;
+        const ds_text *pairs = batch->has_pairs ? batch->pairs : NULL;
+        if (ds_classify(engine->session, batch->texts, pairs, batch->count, &how, scores, NULL, &error) != DS_OK)
+            code = cli_fail_error(&error);
+        else
+            code = write_batch(c, engine->model, batch, scores, &text);
+        cli_progress_add(&progress, batch->count);
+    }
+    cli_progress_end(&progress);
+    ds__buffer_deinit(&text);
+    ds__free(cli_heap(), scores, bytes);
+    return code;
+}
+
+int cli_classify(int argc, char **argv) {
+    classify c = {.top = 0};
+    cli_parse(&(cli_command){"classify", "MODEL", doc, options, parse, &c, true, true, &c.common}, argc, argv);
+    cli_texts *texts;
+    cli_engine engine;
+    int code = cli_texts_open(&c.common, &texts);
+    if (code != CLI_DONE) return code;
+    code = cli_open_engine(&c.common, &engine);
+    if (code == CLI_DONE) {
+        code = classify_all(&c, &engine, texts);
+        cli_close_engine(&engine);
+    }
+    cli_texts_close(texts);
+    return code;
+}

@@ -1,0 +1,117 @@
+/* deepseek tokenize: texts to token ids, with the tokenizer's files alone. */
+#include <stdlib.h>
+
+#include "cli/cli.h"
+
+enum { KEY_OFFSETS = 1, KEY_MAX_SEQ_LEN };
+
+static const struct argp_option options[] = {
+    {"offsets", KEY_OFFSETS, 0, 0, "Write {\"ids\":[...], \"offsets\":[[start,end],...]} with the bytes of each token", 1},
+    {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0, "Cut to N tokens, special ones included (default: never)", 1},
+    {0}};
+
+static const char doc[] =
+    "Writes one JSON array of token ids for each text, special tokens added, never padded.\v"
+    "MODEL needs only tokenizer.json, or vocab.txt.\n\n"
+    "Examples:\n"
+    "  echo 'Where is my card?' | deepseek tokenize MODEL\n"
+    "  deepseek tokenize MODEL --texts questions.txt --offsets\n";
+
+typedef struct tokenize {
+    cli_options common;
+    bool offsets;
+} tokenize;
+
+static error_t parse(int key, char *argument, void *own) {
+    tokenize *t = own;
+    char *end;
+    switch (key) {
+    case KEY_OFFSETS: t->offsets = true; break;
+    case KEY_MAX_SEQ_LEN:
+        t->common.max_seq_len = (int)strtol(argument, &end, 10);
+        if (*end || end == argument || t->common.max_seq_len < 1)
+            exit(cli_usage_error("tokenize", "--max-seq-len is \"%s\", expected a whole number from 1", argument));
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* A number and a comma: the writer's own printf would be most of this command's time. */
+static void put_number(ds__buffer *text, int32_t value, bool first) {
+    char digits[16], *at = digits + sizeof digits;
+    uint32_t rest = value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
+    do *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0) *--at = '-';
+    if (!first) *--at = ',';
+    ds__buffer_append(text, at, (size_t)(digits + sizeof digits - at));
+}
+
+static void put_encoding(ds__buffer *text, const ds_encoding *encoding, bool with_offsets) {
+    size_t size = ds_encoding_size(encoding);
+    const int32_t *ids = ds_encoding_ids(encoding), *offsets = ds_encoding_offsets(encoding);
+    ds__buffer_text(text, with_offsets ? "{\"ids\":[" : "[");
+    for (size_t i = 0; i < size; i++) put_number(text, ids[i], i == 0);
+    ds__buffer_put(text, ']');
+    for (size_t i = 0; with_offsets && i < size; i++) {
+        ds__buffer_text(text, i ? ",[" : ",\"offsets\":[[");
+        put_number(text, offsets[2 * i], true);
+        put_number(text, offsets[2 * i + 1], false);
+        ds__buffer_put(text, ']');
+    }
+    if (with_offsets) ds__buffer_text(text, size ? "]}" : ",\"offsets\":[]}");
+    ds__buffer_put(text, '\n');
+}
+
+static int tokenize_all(const tokenize *t, const ds_tokenizer *tokenizer, ds_encoding *encoding, cli_texts *texts) {
+    ds__buffer text;
+    cli_progress progress;
+    int code = CLI_DONE;
+    ds__buffer_init(&text, cli_heap());
+    cli_progress_start(&progress, "texts", 0);
+    while (code == CLI_DONE) {
+        const cli_batch *batch;
+        ds_error error;
+        code = cli_texts_next(texts, &batch);
+        if (code != CLI_DONE || batch->count == 0) break;
+        ds__buffer_clear(&text);
+        for (size_t i = 0; i < batch->count && code == CLI_DONE; i++) {
+            if (ds_tokenizer_encode(tokenizer, batch->texts[i], NULL, t->common.max_seq_len, encoding, &error) != DS_OK)
+                code = cli_fail_error(&error);
+            else
+                put_encoding(&text, encoding, t->offsets);
+        }
+        if (code == CLI_DONE && !cli_write(&text)) code = CLI_FAILED;
+        cli_progress_add(&progress, batch->count);
+    }
+    cli_progress_end(&progress);
+    ds__buffer_deinit(&text);
+    return code;
+}
+
+int cli_tokenize(int argc, char **argv) {
+    tokenize t = {.offsets = false};
+    ds_context *context;
+    ds_tokenizer *tokenizer = NULL;
+    ds_encoding *encoding = NULL;
+    cli_texts *texts;
+    ds_error error;
+    cli_parse(&(cli_command){"tokenize", "MODEL", doc, options, parse, &t, true, false, &t.common}, argc, argv);
+    t.common.threads = 1;
+    int code = cli_texts_open(&t.common, &texts);
+    if (code != CLI_DONE) return code;
+    code = cli_open_context(&t.common, &context);
+    if (code == CLI_DONE) {
+        if (ds_tokenizer_open(context, t.common.model, &tokenizer, &error) != DS_OK ||
+            ds_encoding_create(context, &encoding, &error) != DS_OK)
+            code = cli_fail_error(&error);
+        else
+            code = tokenize_all(&t, tokenizer, encoding, texts);
+        if (encoding) ds_encoding_destroy(encoding);
+        if (tokenizer) ds_tokenizer_close(tokenizer);
+        ds_context_destroy(context);
+    }
+    cli_texts_close(texts);
+    return code;
+}

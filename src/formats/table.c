@@ -1,0 +1,292 @@
+/* The streaming reader of texts; see the header. */
+#include "formats/table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/file.h"
+
+enum { CHUNK_BYTES = 64 * 1024 };
+
+/* A field of the current record: a piece of `record`. */
+typedef struct field {
+    size_t first, size;
+} field;
+
+struct ds__table {
+    ds__heap *heap;
+    ds__table_format format;
+    ds__buffer path;
+    int fd;
+    char *chunk; /* [CHUNK_BYTES] */
+    size_t at, filled;
+    bool at_end;
+    ds__buffer record; /* the fields' bytes, unquoted */
+    field *fields;
+    size_t field_count, field_capacity;
+    size_t line, record_line;
+    size_t text_column, pair_column; /* from 0; pair: SIZE_MAX for none */
+};
+
+size_t ds__table_line(const ds__table *table) { return table->record_line; }
+
+void ds__table_close(ds__table *table) {
+    if (!table) return;
+    if (table->fd > STDIN_FILENO) close(table->fd);
+    ds__buffer_deinit(&table->path);
+    ds__buffer_deinit(&table->record);
+    ds__free(table->heap, table->fields, table->field_capacity * sizeof *table->fields);
+    ds__free(table->heap, table->chunk, CHUNK_BYTES);
+    ds__free(table->heap, table, sizeof *table);
+}
+
+static const char *name_of(ds__table *table) {
+    const char *path = ds__buffer_cstr(&table->path);
+    return path ? path : "the table";
+}
+
+/* Makes sure that a byte is there, unless the file is at its end. */
+static ds_status fill(ds__table *table, ds_error *error) {
+    if (table->at < table->filled || table->at_end) return DS_OK;
+    long got = ds__file_read_some(table->fd, table->chunk, CHUNK_BYTES);
+    if (got < 0) {
+        char reason[128];
+        return ds__fail(error, DS_IO, "%s: cannot read: %s", name_of(table), strerror_r(errno, reason, sizeof reason));
+    }
+    table->at = 0;
+    table->filled = (size_t)got;
+    table->at_end = got == 0;
+    return DS_OK;
+}
+
+static ds_status add_bytes(ds__table *table, const char *bytes, size_t size, ds_error *error) {
+    if (table->record.size + size > DS__TABLE_MAX_RECORD)
+        return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: a record of more than %d bytes; is a quote never closed, or is "
+                        "this not a text file?", name_of(table), table->record_line, DS__TABLE_MAX_RECORD);
+    ds__buffer_append(&table->record, bytes, size);
+    if (table->record.failed) return ds__alloc_failed(table->heap, table->record.size + size, "a record", error);
+    return DS_OK;
+}
+
+static ds_status open_field(ds__table *table, ds_error *error) {
+    if (table->field_count == DS__TABLE_MAX_COLUMNS)
+        return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: more than %d columns", name_of(table), table->record_line,
+                        DS__TABLE_MAX_COLUMNS);
+    if (!ds__grow(table->heap, (void **)&table->fields, &table->field_capacity, table->field_count + 1,
+                  sizeof *table->fields))
+        return ds__alloc_failed(table->heap, sizeof *table->fields, "a record's columns", error);
+    table->fields[table->field_count++] = (field){table->record.size, 0};
+    return DS_OK;
+}
+
+static void close_field(ds__table *table) {
+    field *last = &table->fields[table->field_count - 1];
+    last->size = table->record.size - last->first;
+}
+
+/* Appends bytes up to the first of the stop bytes (or the end of the chunk); *stop gets it, -1 at the end of the file. */
+static ds_status take_until(ds__table *table, char stop_a, char stop_b, int *stop, ds_error *error) {
+    for (;;) {
+        DS_TRY(fill(table, error));
+        if (table->at_end) {
+            *stop = -1;
+            return DS_OK;
+        }
+        const char *start = table->chunk + table->at, *end = table->chunk + table->filled, *c = start;
+        while (c < end && *c != stop_a && *c != stop_b) c++;
+        DS_TRY(add_bytes(table, start, (size_t)(c - start), error));
+        table->at += (size_t)(c - start);
+        if (c == end) continue;
+        table->at++;
+        *stop = (unsigned char)*c;
+        table->line += *c == '\n';
+        return DS_OK;
+    }
+}
+
+/* The content of a quoted field behind its opening quote, up to the closing one. */
+static ds_status take_quoted(ds__table *table, ds_error *error) {
+    for (;;) {
+        int stop;
+        DS_TRY(take_until(table, '"', '\n', &stop, error));
+        if (stop < 0)
+            return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: a quote is opened in this record and never closed",
+                            name_of(table), table->record_line);
+        if (stop == '\n') {
+            DS_TRY(add_bytes(table, "\n", 1, error));
+            continue;
+        }
+        DS_TRY(fill(table, error));
+        if (table->at_end || table->chunk[table->at] != '"') return DS_OK;
+        table->at++; /* a doubled quote is one */
+        DS_TRY(add_bytes(table, "\"", 1, error));
+    }
+}
+
+/* Reads one record into the fields. *end: nothing was left. */
+static ds_status read_record(ds__table *table, bool *end, ds_error *error) {
+    char separator = table->format == DS__TABLE_COMMA ? ',' : table->format == DS__TABLE_TAB ? '\t' : '\n';
+    table->record_line = table->line;
+    table->field_count = 0;
+    ds__buffer_clear(&table->record);
+    DS_TRY(fill(table, error));
+    *end = table->at_end;
+    if (*end) return DS_OK;
+    for (int stop = separator; stop == separator && stop != '\n';) {
+        DS_TRY(open_field(table, error));
+        DS_TRY(fill(table, error));
+        if (table->format == DS__TABLE_COMMA && !table->at_end && table->chunk[table->at] == '"') {
+            table->at++;
+            DS_TRY(take_quoted(table, error));
+        }
+        DS_TRY(take_until(table, separator, '\n', &stop, error));
+        close_field(table);
+    }
+    return DS_OK;
+}
+
+/* One line without separators. */
+static ds_status read_line(ds__table *table, bool *end, ds_error *error) {
+    int stop;
+    table->record_line = table->line;
+    table->field_count = 0;
+    ds__buffer_clear(&table->record);
+    DS_TRY(fill(table, error));
+    *end = table->at_end;
+    if (*end) return DS_OK;
+    DS_TRY(open_field(table, error));
+    DS_TRY(take_until(table, '\n', '\n', &stop, error));
+    close_field(table);
+    return DS_OK;
+}
+
+/* The next record that is not an empty line. */
+static ds_status next_record(ds__table *table, bool *end, ds_error *error) {
+    if (table->format == DS__TABLE_LINES) return read_line(table, end, error);
+    for (;;) {
+        DS_TRY(read_record(table, end, error));
+        if (*end) return DS_OK;
+        field *last = &table->fields[table->field_count - 1];
+        if (last->size && table->record.data[last->first + last->size - 1] == '\r') last->size--;
+        if (table->field_count > 1 || last->size) return DS_OK;
+    }
+}
+
+static ds__str field_text(const ds__table *table, size_t index) {
+    return (ds__str){table->record.data + table->fields[index].first, table->fields[index].size};
+}
+
+static size_t find_name(const ds__table *table, const char *name) {
+    for (size_t i = 0; i < table->field_count; i++)
+        if (ds__str_is(field_text(table, i), name)) return i;
+    return SIZE_MAX;
+}
+
+/* The header names no such column: list those that there are. */
+static ds_status no_such_column(ds__table *table, const char *name, ds_error *error) {
+    ds__buffer names;
+    ds__buffer_init(&names, table->heap);
+    for (size_t i = 0; i < table->field_count && names.size < 300; i++) {
+        ds__str text = field_text(table, i);
+        ds__buffer_printf(&names, "%s%.*s", i ? ", " : "", text.size > 60 ? 60 : (int)text.size, text.data);
+    }
+    const char *list = ds__buffer_cstr(&names);
+    ds_status status = ds__fail(error, DS_NOT_FOUND, "%s: has no column \"%s\"; its columns are: %s", name_of(table), name,
+                                list ? list : "?");
+    ds__buffer_deinit(&names);
+    return status;
+}
+
+static ds_status named_column(ds__table *table, const char *name, size_t *column, ds_error *error) {
+    *column = find_name(table, name);
+    return *column == SIZE_MAX ? no_such_column(table, name, error) : DS_OK;
+}
+
+/* A column's number from 1, written in digits. */
+static ds_status numbered_column(ds__table *table, const char *digits, size_t *column, ds_error *error) {
+    size_t number = 0;
+    const char *c = digits;
+    while (*c >= '0' && *c <= '9' && number <= DS__TABLE_MAX_COLUMNS) number = number * 10 + (size_t)(*c++ - '0');
+    if (*c || number < 1 || number > DS__TABLE_MAX_COLUMNS)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: the column is \"%s\", but without a header columns are numbers from 1 "
+                        "to %d", name_of(table), digits, DS__TABLE_MAX_COLUMNS);
+    *column = number - 1;
+    return DS_OK;
+}
+
+static ds_status choose_columns(ds__table *table, const ds__table_options *options, ds_error *error) {
+    table->pair_column = SIZE_MAX;
+    if (table->format == DS__TABLE_LINES) return DS_OK;
+    if (!options->has_header) {
+        if (options->text_column) DS_TRY(numbered_column(table, options->text_column, &table->text_column, error));
+        return options->pair_column ? numbered_column(table, options->pair_column, &table->pair_column, error) : DS_OK;
+    }
+    bool end;
+    DS_TRY(next_record(table, &end, error));
+    if (end) return ds__fail(error, DS_BAD_FORMAT, "%s: is empty, expected a header line", name_of(table));
+    if (options->text_column) {
+        DS_TRY(named_column(table, options->text_column, &table->text_column, error));
+    } else {
+        table->text_column = find_name(table, "text");
+        if (table->text_column == SIZE_MAX) table->text_column = find_name(table, "sentence");
+        if (table->text_column == SIZE_MAX) table->text_column = 0;
+    }
+    return options->pair_column ? named_column(table, options->pair_column, &table->pair_column, error) : DS_OK;
+}
+
+static ds_status open_file(ds__table *table, const char *path, ds_error *error) {
+    struct stat info;
+    char reason[128];
+    bool standard = strcmp(path, "-") == 0;
+    ds__buffer_text(&table->path, standard ? "standard input" : path);
+    table->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (table->fd < 0)
+        return ds__fail(error, errno == ENOENT ? DS_NOT_FOUND : DS_IO, "%s: cannot open: %s", path,
+                        strerror_r(errno, reason, sizeof reason));
+    if (fstat(table->fd, &info) == 0 && S_ISDIR(info.st_mode))
+        return ds__fail(error, DS_IO, "%s: is a folder, expected a file of texts", path);
+    table->chunk = ds__alloc(table->heap, CHUNK_BYTES);
+    if (!table->chunk) return ds__alloc_failed(table->heap, CHUNK_BYTES, "reading texts", error);
+    DS_TRY(fill(table, error));
+    if (table->filled >= 3 && memcmp(table->chunk, "\xEF\xBB\xBF", 3) == 0) table->at = 3;
+    return DS_OK;
+}
+
+ds_status ds__table_open(ds__heap *heap, const ds__table_options *options, ds__table **out, ds_error *error) {
+    ds__table *table = ds__alloc_zeroed(heap, sizeof *table);
+    if (!table) return ds__alloc_failed(heap, sizeof *table, "a table", error);
+    table->heap = heap;
+    table->format = options->format;
+    table->fd = -1;
+    table->line = 1;
+    ds__buffer_init(&table->path, heap);
+    ds__buffer_init(&table->record, heap);
+    ds_status status = open_file(table, options->path, error);
+    if (status == DS_OK) status = choose_columns(table, options, error);
+    if (status != DS_OK) {
+        ds__table_close(table);
+        return status;
+    }
+    *out = table;
+    return DS_OK;
+}
+
+static ds_status take_column(ds__table *table, size_t column, ds__str *out, ds_error *error) {
+    if (column >= table->field_count)
+        return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: has %zu columns, but column %zu is asked for", name_of(table),
+                        table->record_line, table->field_count, column + 1);
+    *out = field_text(table, column);
+    return DS_OK;
+}
+
+ds_status ds__table_next(ds__table *table, ds__str *text, ds__str *pair, bool *end, ds_error *error) {
+    *pair = (ds__str){NULL, 0};
+    DS_TRY(next_record(table, end, error));
+    if (*end) return DS_OK;
+    DS_TRY(take_column(table, table->text_column, text, error));
+    return table->pair_column == SIZE_MAX ? DS_OK : take_column(table, table->pair_column, pair, error);
+}
