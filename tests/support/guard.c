@@ -3,9 +3,9 @@
  * One mapping: [slack, filled][header][buffer][0..alignment-1 bytes, filled][page without access]. */
 #include "support/guard.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -27,6 +27,7 @@ const char *model_case_name(size_t index) { return names[index]; }
 static void split_lines(model_case *model, bool tabs) {
     size_t capacity = 0;
     const char *line = model->file.data, *end = line + model->file.size;
+    if (tabs) line = strchr(line, '\n') + 1; /* the header */
     for (const char *c = line; c < end; c++) capacity += *c == '\n';
     model->texts = calloc(capacity, sizeof *model->texts);
     model->pairs = tabs ? calloc(capacity, sizeof *model->pairs) : NULL;

@@ -1,6 +1,6 @@
 /* Copies of model folders that tests may damage. */
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +146,8 @@ void scratch_replace(const scratch_folder *scratch, const char *name, const char
 }
 
 /* The length in front of the header is a little-endian 64-bit number, as on every machine that this runs on. */
-void scratch_replace_header(const scratch_folder *scratch, const char *name, const char *old_text, const char *new_text) {
+void scratch_replace_header(const scratch_folder *scratch, const char *name, const char *old_text,
+                            const char *new_text) {
     size_t size, new_size;
     uint64_t length;
     char *file = scratch_read(scratch, name, &size);
@@ -166,8 +167,8 @@ void scratch_replace_header(const scratch_folder *scratch, const char *name, con
     free(out);
 }
 
-void scratch_write_safetensors(const scratch_folder *scratch, const char *name, uint64_t header_length, const char *header,
-                               size_t data_bytes) {
+void scratch_write_safetensors(const scratch_folder *scratch, const char *name, uint64_t header_length,
+                               const char *header, size_t data_bytes) {
     size_t text = strlen(header), total = 8 + text + data_bytes;
     char *out = calloc(1, total);
     assert_non_null(out);

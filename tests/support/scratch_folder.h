@@ -1,5 +1,5 @@
-/* A copy of a model folder in a temporary directory, for tests that damage it.  Every mistake of the test itself (a text to
- * be replaced that is not there, a full disk) stops the test. */
+/* A copy of a model folder in a temporary directory, for tests that damage it.  Every mistake of the test itself (a
+ * text to be replaced that is not there, a full disk) stops the test. */
 #ifndef DS_TESTS_SUPPORT_SCRATCH_FOLDER_H
 #define DS_TESTS_SUPPORT_SCRATCH_FOLDER_H
 
@@ -28,10 +28,11 @@ void scratch_make_folder(const scratch_folder *scratch, const char *name);
 /* Replaces the first occurrence, which must exist. */
 void scratch_replace(const scratch_folder *scratch, const char *name, const char *old_text, const char *new_text);
 /* The same inside a safetensors file's header, whose length is adjusted. */
-void scratch_replace_header(const scratch_folder *scratch, const char *name, const char *old_text, const char *new_text);
+void scratch_replace_header(const scratch_folder *scratch, const char *name, const char *old_text,
+                            const char *new_text);
 /* Writes a safetensors file of this header length, header and so many zero bytes behind it. */
-void scratch_write_safetensors(const scratch_folder *scratch, const char *name, uint64_t header_length, const char *header,
-                               size_t data_bytes);
+void scratch_write_safetensors(const scratch_folder *scratch, const char *name, uint64_t header_length,
+                               const char *header, size_t data_bytes);
 /* Keeps the first `size` bytes, or adds a hole up to it. */
 void scratch_resize(const scratch_folder *scratch, const char *name, size_t size);
 
