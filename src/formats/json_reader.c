@@ -152,7 +152,7 @@ static ds__str read_string(ds__json *json) {
     if (escaped) {
         char *copy = ds__arena_alloc(&json->scratch, text.size); /* escapes only shrink */
         if (!copy) {
-            ds__alloc_failed(json->scratch.heap, text.size, json->name, &json->error);
+            ds__alloc_failed(json->scratch.heap, json->scratch.block_bytes + text.size, json->name, &json->error);
             json->cursor = json->end;
             return (ds__str){"", 0};
         }
@@ -172,7 +172,6 @@ static ds__str read_string(ds__json *json) {
     json->cursor = quote + 1;
     return text;
 }
-
 
 /* Enters a container, or takes the comma before its next entry. false: it was closed, or an error. */
 static bool next_entry(ds__json *json, char open, char close, const char *what) {
@@ -233,6 +232,10 @@ bool ds__json_next_key(ds__json *json, ds__str *key) {
 
 bool ds__json_next_item(ds__json *json) {
     if (!next_entry(json, '[', ']', "an array")) return false;
+    if (json->cursor >= json->end) {
+        unexpected(json, "a value");
+        return false;
+    }
     json->wants_value = true;
     return true;
 }

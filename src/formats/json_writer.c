@@ -52,7 +52,7 @@ static void put_quoted(ds__buffer *out, ds__str text) {
         }
         i += length;
     }
-    ds__buffer_append(out, text.data + plain, text.size - plain);
+    if (plain < text.size) ds__buffer_append(out, text.data + plain, text.size - plain);
     ds__buffer_put(out, '"');
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -14,17 +15,19 @@ enum { HEADER_BYTES = 128, MAGIC_BYTES = 10 };
 
 struct ds__npy {
     ds__heap *heap;
-    ds__buffer path, temporary; /* empty for standard output */
-    ds__buffer kept;            /* rows waiting for standard output */
+    ds__buffer path;      /* empty for standard output */
+    ds__buffer temporary; /* empty where no other file can be put in the output's place */
+    ds__buffer kept;      /* rows waiting for such an output */
     int fd;
     size_t columns, rows;
 };
 
 static ds_status failed(ds__npy *npy, const char *verb, ds_error *error) {
+    int code = errno; /* before anything else may change it */
     char reason[128];
     const char *path = npy->path.size ? ds__buffer_cstr(&npy->path) : "standard output";
     return ds__fail(error, DS_IO, "%s: cannot %s: %s", path ? path : "the output", verb,
-                    strerror_r(errno, reason, sizeof reason));
+                    strerror_r(code, reason, sizeof reason));
 }
 
 static void destroy(ds__npy *npy) {
@@ -72,11 +75,20 @@ static ds_status open_output(ds__npy *npy, const char *path, ds_error *error) {
         return DS_OK;
     }
     ds__buffer_text(&npy->path, path);
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) { /* a pipe or /dev/null is written to, not replaced */
+        npy->fd = open(path, O_WRONLY | O_CLOEXEC);
+        return npy->fd < 0 ? failed(npy, "open", error) : DS_OK;
+    }
     ds__buffer_printf(&npy->temporary, "%s.tmp-%ld", path, (long)getpid());
     const char *temporary = ds__buffer_cstr(&npy->temporary);
     if (!temporary || npy->path.failed) return ds__alloc_failed(npy->heap, strlen(path), "a file's path", error);
     npy->fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (npy->fd < 0) return failed(npy, "create", error);
+    if (npy->fd < 0) {
+        ds_status status = failed(npy, "create", error);
+        ds__buffer_clear(&npy->temporary); /* nothing is there to be removed */
+        return status;
+    }
     make_header(npy, header);
     return write_all(npy->fd, header, sizeof header) ? DS_OK : failed(npy, "write", error);
 }
@@ -100,9 +112,12 @@ ds_status ds__npy_create(ds__heap *heap, const char *path, size_t columns, ds__n
 }
 
 ds_status ds__npy_append(ds__npy *npy, const float *rows, size_t count, ds_error *error) {
-    size_t bytes = count * npy->columns * sizeof *rows;
+    size_t bytes;
+    if (!ds__size_mul(count, npy->columns, &bytes) || !ds__size_mul(bytes, sizeof *rows, &bytes))
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%zu rows of %zu columns are more than can be addressed", count,
+                        npy->columns);
     npy->rows += count;
-    if (npy->path.size) return write_all(npy->fd, rows, bytes) ? DS_OK : failed(npy, "write", error);
+    if (npy->temporary.size) return write_all(npy->fd, rows, bytes) ? DS_OK : failed(npy, "write", error);
     ds__buffer_append(&npy->kept, rows, bytes);
     return npy->kept.failed ? ds__alloc_failed(npy->heap, bytes, "rows for standard output", error) : DS_OK;
 }
@@ -110,7 +125,7 @@ ds_status ds__npy_append(ds__npy *npy, const float *rows, size_t count, ds_error
 static ds_status complete(ds__npy *npy, ds_error *error) {
     char header[HEADER_BYTES];
     make_header(npy, header);
-    if (!npy->path.size) {
+    if (!npy->temporary.size) {
         bool written = write_all(npy->fd, header, sizeof header) && write_all(npy->fd, npy->kept.data, npy->kept.size);
         return written ? DS_OK : failed(npy, "write", error);
     }

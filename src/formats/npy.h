@@ -1,7 +1,7 @@
 /* Writing one float32 matrix as .npy version 1.0 (numpy.lib.format), row by row.
  *
- * A file is written under a temporary name; finishing fills in the number of rows, syncs and renames. Standard output cannot
- * be rewritten, so the rows are kept until finishing. */
+ * A file is written under a temporary name; finishing fills in the number of rows, syncs and renames.  Standard output, a
+ * pipe or a device cannot be rewritten, so there the rows are kept until finishing. */
 #ifndef DS_FORMATS_NPY_H
 #define DS_FORMATS_NPY_H
 

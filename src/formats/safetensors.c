@@ -68,11 +68,17 @@ typedef struct entry {
     bool has_dtype, has_shape, has_offsets;
 } entry;
 
+static void no_memory(const ds__safetensors *file, ds__json *json, const char *what, size_t bytes) {
+    ds_error problem;
+    ds_status status = ds__alloc_failed(file->heap, bytes, what, &problem);
+    ds__json_fail(json, status, "%s", problem.message);
+}
+
 static void read_dtype(ds__safetensors *file, ds__json *json, ds__str key, entry *e) {
     e->tensor.dtype_name = ds__arena_copy(&file->arena, ds__json_string(json, key));
     e->has_dtype = true;
     if (!e->tensor.dtype_name.data) {
-        ds__json_fail(json, DS_OUT_OF_MEMORY, "the names of tensors do not fit into memory");
+        no_memory(file, json, "the names of tensors", file->arena.block_bytes + key.size);
         return;
     }
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
@@ -145,18 +151,21 @@ static void check_entry(const ds__safetensors *file, ds__json *json, entry *e) {
 static void read_entry(ds__safetensors *file, ds__json *json, ds__str name) {
     entry e = {.tensor.path = file->path};
     e.tensor.name = ds__arena_copy(&file->arena, name);
-    if (!e.tensor.name.data || file->count >= MAX_TENSORS ||
+    if (file->count == MAX_TENSORS) {
+        ds__json_fail(json, DS_UNSUPPORTED, "has more than %d tensors", MAX_TENSORS);
+        return;
+    }
+    if (!e.tensor.name.data ||
         !ds__grow(file->heap, (void **)&file->tensors, &file->capacity, file->count + 1, sizeof *file->tensors)) {
-        ds__json_fail(json, file->count >= MAX_TENSORS ? DS_UNSUPPORTED : DS_OUT_OF_MEMORY,
-                      "%zu tensors are too many (at most %d, and memory)", file->count + 1, MAX_TENSORS);
+        no_memory(file, json, "the list of tensors", (2 * file->capacity + 8) * sizeof *file->tensors);
         return;
     }
     for (ds__str key; ds__json_next_key(json, &key);) {
-        if (ds__str_is(key, "dtype"))
+        if (ds__str_is(key, "dtype") && !e.has_dtype)
             read_dtype(file, json, key, &e);
         else if (ds__str_is(key, "shape") && !e.has_shape)
             read_shape(json, &e);
-        else if (ds__str_is(key, "data_offsets"))
+        else if (ds__str_is(key, "data_offsets") && !e.has_offsets)
             read_offsets(json, &e);
         else
             ds__json_fail(json, DS_BAD_FORMAT, "tensor \"%.*s\" has the field \"%.*s\", expected dtype, shape and "
@@ -229,7 +238,7 @@ ds_status ds__safetensors_open(ds__heap *heap, const char *path, ds__safetensors
     ds__arena_init(&file->arena, heap, 0);
     file->path = ds__arena_copy(&file->arena, ds__str_of(path)).data;
     ds_status status = file->path ? ds__file_map_open(path, &file->map, error)
-                                  : ds__alloc_failed(heap, strlen(path), path, error);
+                                  : ds__alloc_failed(heap, file->arena.block_bytes, path, error);
     if (status == DS_OK) status = read_header(file, error);
     if (status != DS_OK) {
         ds__safetensors_close(file);

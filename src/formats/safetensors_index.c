@@ -111,6 +111,20 @@ static void read_weight_map(ds__weights *weights, ds__json *json, const char *fo
     }
 }
 
+/* A name in two shards would leave open which of the tensors is meant. */
+static ds_status check_shards(const ds__weights *weights, ds_error *error) {
+    for (size_t i = 1; i < weights->shard_count; i++) {
+        for (size_t j = 0; j < ds__safetensors_count(weights->shards[i]); j++) {
+            const ds__safetensor *tensor = ds__safetensors_at(weights->shards[i], j);
+            const ds__safetensor *first = ds__weights_find(weights, tensor->name, NULL);
+            if (first != tensor)
+                return ds__fail(error, DS_BAD_FORMAT, "tensor \"%.*s\" is in %s and in %s", DS_STR_ARG(tensor->name),
+                                first->path, tensor->path);
+        }
+    }
+    return DS_OK;
+}
+
 static ds_status read_index(ds__weights *weights, const char *folder, ds_error *error) {
     ds__buffer text;
     ds__buffer_init(&text, weights->heap);
@@ -127,6 +141,7 @@ static ds_status read_index(ds__weights *weights, const char *folder, ds_error *
         status = ds__json_finish(&json, error);
         if (status == DS_OK && weights->shard_count == 0)
             status = ds__fail(error, DS_BAD_FORMAT, "%s: weight_map names no tensor", weights->path);
+        if (status == DS_OK) status = check_shards(weights, error);
     }
     ds__buffer_deinit(&text);
     return status;

@@ -15,6 +15,8 @@ enum { CHUNK_BYTES = 64 * 1024 };
 /* A field of the current record: a piece of `record`. */
 typedef struct field {
     size_t first, size;
+    size_t quoted; /* how many of its bytes stood in quotes */
+    bool has_quotes;
 } field;
 
 struct ds__table {
@@ -49,14 +51,17 @@ static const char *name_of(ds__table *table) {
     return path ? path : "the table";
 }
 
+static ds_status read_failed(ds__table *table, ds_error *error) {
+    int code = errno; /* before anything else may change it */
+    char reason[128];
+    return ds__fail(error, DS_IO, "%s: cannot read: %s", name_of(table), strerror_r(code, reason, sizeof reason));
+}
+
 /* Makes sure that a byte is there, unless the file is at its end. */
 static ds_status fill(ds__table *table, ds_error *error) {
     if (table->at < table->filled || table->at_end) return DS_OK;
     long got = ds__file_read_some(table->fd, table->chunk, CHUNK_BYTES);
-    if (got < 0) {
-        char reason[128];
-        return ds__fail(error, DS_IO, "%s: cannot read: %s", name_of(table), strerror_r(errno, reason, sizeof reason));
-    }
+    if (got < 0) return read_failed(table, error);
     table->at = 0;
     table->filled = (size_t)got;
     table->at_end = got == 0;
@@ -79,7 +84,7 @@ static ds_status open_field(ds__table *table, ds_error *error) {
     if (!ds__grow(table->heap, (void **)&table->fields, &table->field_capacity, table->field_count + 1,
                   sizeof *table->fields))
         return ds__alloc_failed(table->heap, sizeof *table->fields, "a record's columns", error);
-    table->fields[table->field_count++] = (field){table->record.size, 0};
+    table->fields[table->field_count++] = (field){.first = table->record.size};
     return DS_OK;
 }
 
@@ -142,6 +147,9 @@ static ds_status read_record(ds__table *table, bool *end, ds_error *error) {
         if (table->format == DS__TABLE_COMMA && !table->at_end && table->chunk[table->at] == '"') {
             table->at++;
             DS_TRY(take_quoted(table, error));
+            field *last = &table->fields[table->field_count - 1];
+            last->quoted = table->record.size - last->first;
+            last->has_quotes = true;
         }
         DS_TRY(take_until(table, separator, '\n', &stop, error));
         close_field(table);
@@ -164,19 +172,20 @@ static ds_status read_line(ds__table *table, bool *end, ds_error *error) {
     return DS_OK;
 }
 
-/* The next record that is not an empty line. */
+/* The next record that is not an empty line ("" in quotes is a record with an empty text). */
 static ds_status next_record(ds__table *table, bool *end, ds_error *error) {
     if (table->format == DS__TABLE_LINES) return read_line(table, end, error);
     for (;;) {
         DS_TRY(read_record(table, end, error));
         if (*end) return DS_OK;
         field *last = &table->fields[table->field_count - 1];
-        if (last->size && table->record.data[last->first + last->size - 1] == '\r') last->size--;
-        if (table->field_count > 1 || last->size) return DS_OK;
+        if (last->size > last->quoted && table->record.data[last->first + last->size - 1] == '\r') last->size--;
+        if (table->field_count > 1 || last->size || last->has_quotes) return DS_OK;
     }
 }
 
 static ds__str field_text(const ds__table *table, size_t index) {
+    if (!table->fields[index].size) return DS_STR(""); /* the record may have no memory yet */
     return (ds__str){table->record.data + table->fields[index].first, table->fields[index].size};
 }
 
@@ -238,6 +247,21 @@ static ds_status choose_columns(ds__table *table, const ds__table_options *optio
     return options->pair_column ? named_column(table, options->pair_column, &table->pair_column, error) : DS_OK;
 }
 
+/* Passes over a byte order mark. A pipe may hand its bytes out one by one: read on while they may still become one. */
+static ds_status skip_mark(ds__table *table, ds_error *error) {
+    static const char mark[] = {'\xEF', '\xBB', '\xBF'};
+    size_t seen = 0;
+    DS_TRY(fill(table, error));
+    while (table->filled > seen && table->filled < sizeof mark && memcmp(table->chunk, mark, table->filled) == 0) {
+        seen = table->filled;
+        long got = ds__file_read_some(table->fd, table->chunk + seen, CHUNK_BYTES - seen);
+        if (got < 0) return read_failed(table, error);
+        table->filled += (size_t)got;
+    }
+    if (table->filled >= sizeof mark && memcmp(table->chunk, mark, sizeof mark) == 0) table->at = sizeof mark;
+    return DS_OK;
+}
+
 static ds_status open_file(ds__table *table, const char *path, ds_error *error) {
     struct stat info;
     char reason[128];
@@ -251,9 +275,7 @@ static ds_status open_file(ds__table *table, const char *path, ds_error *error) 
         return ds__fail(error, DS_IO, "%s: is a folder, expected a file of texts", path);
     table->chunk = ds__alloc(table->heap, CHUNK_BYTES);
     if (!table->chunk) return ds__alloc_failed(table->heap, CHUNK_BYTES, "reading texts", error);
-    DS_TRY(fill(table, error));
-    if (table->filled >= 3 && memcmp(table->chunk, "\xEF\xBB\xBF", 3) == 0) table->at = 3;
-    return DS_OK;
+    return skip_mark(table, error);
 }
 
 ds_status ds__table_open(ds__heap *heap, const ds__table_options *options, ds__table **out, ds_error *error) {

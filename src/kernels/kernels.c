@@ -21,13 +21,13 @@ typedef struct listed {
 #define DS_KERNEL(op, isa)                                                                                             \
     {&ds__##op##_##isa.kernel, "not used: " #op "_" #isa " stands before it in the list and runs here"},
 static const listed list[] = {
-#include "kernels/gemm/gemm_variants.def"
 #include "kernels/attention/attention_variants.def"
-#include "kernels/norm/norm_variants.def"
 #include "kernels/elementwise/elementwise_variants.def"
-#include "kernels/reduce/reduce_variants.def"
 #include "kernels/embed/embed_variants.def"
+#include "kernels/gemm/gemm_variants.def"
+#include "kernels/norm/norm_variants.def"
 #include "kernels/peak/peak_variants.def"
+#include "kernels/reduce/reduce_variants.def"
 };
 #undef DS_KERNEL
 

@@ -10,19 +10,20 @@
 
 /* config.json with every default of the architecture filled in and every number checked. */
 typedef struct ds__model_config {
-    const char *path;         /* of config.json, for messages */
-    const char *architecture; /* architectures[0]: "BertForSequenceClassification"; NULL: see ds__model_config_find_head */
-    const char *model_type;   /* "bert" */
+    const char *path; /* of config.json, for messages */
+    const char
+        *architecture; /* architectures[0]: "BertForSequenceClassification"; NULL: see ds__model_config_find_head */
+    const char *model_type; /* "bert" */
     int32_t vocab_size, hidden_size, layers, heads, intermediate_size;
-    int32_t position_rows;    /* rows of the position table */
-    int32_t first_position;   /* the table's row of a text's first token: 0, or pad_token_id + 1 in RoBERTa */
-    int32_t type_vocab_size;  /* 0: the architecture has no token types */
-    int32_t pad_token_id;     /* -1: none is named; only for working out first_position */
+    int32_t position_rows;   /* rows of the position table */
+    int32_t first_position;  /* the table's row of a text's first token: 0, or pad_token_id + 1 in RoBERTa */
+    int32_t type_vocab_size; /* 0: the architecture has no token types */
+    int32_t pad_token_id;    /* -1: none is named; only for working out first_position */
     float layer_norm_epsilon;
     ds__activation activation; /* of the feed-forward part */
     ds_head head;
-    ds_problem problem; /* of a head on sequences */
-    int32_t labels;     /* 0 without a head */
+    ds_problem problem;             /* of a head on sequences */
+    int32_t labels;                 /* 0 without a head */
     const char *const *label_names; /* [labels] */
 } ds__model_config;
 
@@ -39,8 +40,8 @@ typedef struct ds__model_builder {
     const ds__architecture *architecture;
     const ds__model_config *config;
     const ds__weights *weights;
-    /* Inputs of every encoder: ids, positions (table rows), type_ids: int32 [T]; seq_start: int32 [B+1]. type_ids exists
-     * only where the configuration has token types. */
+    /* Inputs of every encoder: ids, positions (table rows), type_ids: int32 [T]; seq_start: int32 [B+1]. type_ids
+     * exists only where the configuration has token types. */
     ds_value ids, positions, type_ids, seq_start;
     bool *used; /* [tensors of the weights]: marked when a graph takes one; NULL: not recorded */
 } ds__model_builder;
@@ -90,9 +91,10 @@ ds_status ds__model_config_find_head(ds__arena *arena, ds__model_config *config,
 /* Starts a builder on an empty graph: makes the inputs. */
 void ds__model_builder_init(ds__model_builder *builder, ds_graph *graph, const ds__architecture *architecture,
                             const ds__model_config *config, const ds__weights *weights, bool *used);
-/* The weight called `format` (printf-style name without the prefix), which must have this shape and be stored as F32, F16
- * or BF16; a missing or misshapen tensor is the graph's error and names the file, the tensor and both shapes. */
-ds_value ds__model_matrix(ds__model_builder *builder, int64_t rows, int64_t cols, const char *format, ...) DS_PRINTF(4, 5);
+/* The weight called `format` (printf-style name without the prefix), which must have this shape and be stored as F32,
+ * F16 or BF16; a missing or misshapen tensor is the graph's error and names the file, the tensor and both shapes. */
+ds_value ds__model_matrix(ds__model_builder *builder, int64_t rows, int64_t cols, const char *format, ...)
+    DS_PRINTF(4, 5);
 ds_value ds__model_vector(ds__model_builder *builder, int64_t size, const char *format, ...) DS_PRINTF(3, 4);
 
 #endif

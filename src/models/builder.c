@@ -26,7 +26,8 @@ void ds__model_builder_init(ds__model_builder *builder, ds_graph *graph, const d
 
 /* Checkpoints converted from TensorFlow call a norm's weight and bias gamma and beta. false: it has no such name. */
 static bool old_name(char out[NAME_SIZE], const char *name) {
-    static const char *const pairs[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}};
+    static const char *const pairs[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
+                                           {"LayerNorm.bias", "LayerNorm.beta"}};
     for (int i = 0; i < 2; i++) {
         size_t size = strlen(name), tail = strlen(pairs[i][0]);
         if (size < tail || strcmp(name + size - tail, pairs[i][0]) != 0) continue;
@@ -36,10 +37,64 @@ static bool old_name(char out[NAME_SIZE], const char *name) {
     return false;
 }
 
-/* With the prefix, else without. */
-static const ds__tensor_entry *find_prefixed(const ds__model_builder *builder, const char *name) {
-    char full[NAME_SIZE];
-    snprintf(full, sizeof full, "%s%s", builder->architecture->weight_prefix, name);
-    const ds__tensor_entry *entry = ds__weights_find(builder->weights, ds__str_of(full));
-    return entry ? entry : ds__weights_find(builder->weights, ds__str_of(name));
+/* With the prefix, else without; in each case also by the old name. */
+static const ds__safetensor *find(const ds__model_builder *builder, const char *name, size_t *index) {
+    const char *const prefixes[] = {builder->architecture->weight_prefix, ""};
+    char full[NAME_SIZE], old[NAME_SIZE];
+    const ds__safetensor *tensor = NULL;
+    for (int i = 0; i < 2 && !tensor; i++) {
+        snprintf(full, sizeof full, "%s%s", prefixes[i], name);
+        tensor = ds__weights_find(builder->weights, ds__str_of(full), index);
+        if (!tensor && old_name(old, full)) tensor = ds__weights_find(builder->weights, ds__str_of(old), index);
+    }
+    return tensor;
+}
+
+/* "[260, 32]" */
+static void print_shape(char *text, size_t size, int rank, const int64_t *shape) {
+    int used = snprintf(text, size, "[");
+    for (int i = 0; i < rank && used >= 0 && (size_t)used < size; i++)
+        used += snprintf(text + used, size - (size_t)used, "%s%lld", i ? ", " : "", (long long)shape[i]);
+    if (used >= 0 && (size_t)used < size) snprintf(text + used, size - (size_t)used, "]");
+}
+
+static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shape, const char *name) {
+    ds_graph *graph = builder->graph;
+    size_t index = 0;
+    if (!ds__graph_ok(graph)) return DS_NO_VALUE;
+    const ds__safetensor *tensor = find(builder, name, &index);
+    if (!tensor)
+        return ds__graph_fail(graph, DS_NOT_FOUND, "%s: has no tensor \"%s%s\", nor \"%s\", which %s needs",
+                              ds__weights_path(builder->weights), builder->architecture->weight_prefix, name, name,
+                              builder->config->architecture);
+    if (!tensor->known_dtype || (tensor->dtype != DS_F32 && tensor->dtype != DS_F16 && tensor->dtype != DS_BF16))
+        return ds__graph_fail(graph, DS_UNSUPPORTED, "%s: tensor \"%s\" is stored as %s, expected F32, F16 or BF16",
+                              tensor->path, tensor->name.data, tensor->dtype_name.data);
+    if (tensor->rank != rank || memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) != 0) {
+        char found[160], expected[160];
+        print_shape(found, sizeof found, tensor->rank, tensor->shape);
+        print_shape(expected, sizeof expected, rank, shape);
+        return ds__graph_fail(graph, DS_SHAPE_MISMATCH, "%s: tensor \"%s\" is %s, expected %s as config.json says",
+                              tensor->path, tensor->name.data, found, expected);
+    }
+    if (builder->used) builder->used[index] = true;
+    return ds__graph_weight(graph, tensor->name.data, tensor->dtype, rank, shape, tensor->data);
+}
+
+ds_value ds__model_matrix(ds__model_builder *builder, int64_t rows, int64_t cols, const char *format, ...) {
+    char name[NAME_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    return weight(builder, 2, (int64_t[]){rows, cols}, name);
+}
+
+ds_value ds__model_vector(ds__model_builder *builder, int64_t size, const char *format, ...) {
+    char name[NAME_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    return weight(builder, 1, &size, name);
 }

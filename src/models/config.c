@@ -1,8 +1,11 @@
 /* Reading config.json.
  *
  * The file is walked twice: first for what it is (model_type, architectures), since that says how the sizes are called,
- * then for everything else.  Sizes have no defaults: a folder that leaves one out is refused by its name.  Keys that only
- * matter in training (dropout, initializer_range) are passed over, as transformers does with keys it does not know. */
+ * then for everything else.  Sizes have no defaults: a folder that leaves one out is refused by its name.  Keys that
+ * only matter in training (dropout, initializer_range) are passed over, as transformers does with keys it does not
+ * know. */
+#include <stdio.h>
+
 #include "base/error.h"
 #include "formats/json.h"
 #include "models/architecture.h"
@@ -59,7 +62,7 @@ static int32_t *size_target(ds__model_config *config, int key) {
 static const char *keep(ds__json *json, ds__arena *arena, ds__str text) {
     if (!ds__json_ok(json)) return NULL;
     const char *copy = ds__arena_copy(arena, text).data;
-    if (!copy) ds__json_fail(json, DS_OUT_OF_MEMORY, "a text of %zu bytes does not fit into memory", text.size);
+    if (!copy) ds__json_out_of_memory(json, text.size, "a text of the configuration");
     return copy;
 }
 
@@ -185,16 +188,27 @@ static ds_head head_of_class(const char *class_name) {
     return DS_HEAD_NONE;
 }
 
+static ds_status read_keys(reading *r, ds__str text, ds_error *error) {
+    ds__json json;
+    ds__json_init(&json, r->arena->heap, r->config->path, text);
+    for (ds__str key; ds__json_next_key(&json, &key);) read_key(r, &json, key);
+    return ds__json_finish(&json, error);
+}
+
 static ds_status read_text(reading *r, ds__str text, ds_error *error) {
     ds__model_config *config = r->config;
-    DS_TRY(read_identity(r, text, error));
+    ds_status identity = read_identity(r, text, error);
+    if (identity == DS_OUT_OF_MEMORY || identity == DS_MEMORY_LIMIT) return identity;
+    if (identity != DS_OK) {
+        /* The second walk knows the names of the fields, so it can say better what is wrong, if it meets it too. */
+        r->architecture = &ds__architecture_bert;
+        DS_TRY(read_keys(r, text, error));
+        return identity;
+    }
     DS_TRY(choose_architecture(r, error));
     config->head = config->architecture ? head_of_class(config->architecture) : DS_HEAD_NONE;
     r->has_labels = !config->architecture || config->head != DS_HEAD_NONE;
-    ds__json json;
-    ds__json_init(&json, r->arena->heap, config->path, text);
-    for (ds__str key; ds__json_next_key(&json, &key);) read_key(r, &json, key);
-    DS_TRY(ds__json_finish(&json, error));
+    DS_TRY(read_keys(r, text, error));
     DS_TRY(check_sizes(r, error));
     if (r->architecture->configure) DS_TRY(r->architecture->configure(config, error));
     if (ds__max_tokens(config) < 1)
@@ -223,11 +237,20 @@ ds_status ds__model_config_read(ds__arena *arena, const char *folder, ds__model_
     return status;
 }
 
-/* The class whose weights these are: a classifier behind a pooler is BertForSequenceClassification. */
+static bool has_tensor(const ds__weights *weights, const char *prefix, const char *name) {
+    char full[160];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    return ds__weights_find(weights, ds__str_of(full), NULL) != NULL;
+}
+
+/* The head whose weights these are: in BERT a classifier behind a pooler is on sequences, one without a pooler on
+ * tokens. */
 static ds_head head_of_weights(const ds__architecture *architecture, const ds__weights *weights) {
-    (void)architecture;
-    (void)weights;
-    return DS_HEAD_NONE;
+    bool sequence = has_tensor(weights, architecture->weight_prefix, architecture->sequence_weight) ||
+                    has_tensor(weights, "", architecture->sequence_weight);
+    if (!has_tensor(weights, "", "classifier.weight") && !has_tensor(weights, "", "classifier.out_proj.weight"))
+        return DS_HEAD_NONE;
+    return sequence ? DS_HEAD_SEQUENCE : DS_HEAD_TOKEN;
 }
 
 ds_status ds__model_config_find_head(ds__arena *arena, ds__model_config *config, const ds__architecture *architecture,

@@ -30,6 +30,12 @@ void ds__config_file_close(ds__config_file *file) {
     ds__buffer_deinit(&file->path_buffer);
 }
 
+void ds__json_out_of_memory(ds__json *json, size_t bytes, const char *what) {
+    ds_error error;
+    ds_status status = ds__alloc_failed(json->scratch.heap, bytes, what, &error);
+    ds__json_fail(json, status, "%s", error.message);
+}
+
 ds_status ds__config_file_exists(ds__heap *heap, const char *folder, const char *name, bool *exists, ds_error *error) {
     ds__buffer buffer;
     const char *path;

@@ -1,5 +1,5 @@
-/* DistilBERT (Sanh, Debut, Chaumond, Wolf 2019): BERT with half the layers, no token types, no pooler, and names of its own
- * for everything. */
+/* DistilBERT (Sanh, Debut, Chaumond, Wolf 2019): BERT with half the layers, no token types, no pooler, and names of its
+ * own for everything. */
 #include "models/encoder.h"
 #include "ops/ops.h"
 
@@ -15,7 +15,8 @@ static const ds__layer_names layer_names = {
     .output_norm = "output_layer_norm",
 };
 
-/* The configuration has no say in these: token types do not exist, and the norms' epsilon is a constant of the model. */
+/* The configuration has no say in these: token types do not exist, and the norms' epsilon is a constant of the model.
+ */
 static ds_status configure(ds__model_config *config, ds_error *error) {
     (void)error;
     config->type_vocab_size = 0;

@@ -33,7 +33,8 @@ static ds_value norm(ds__model_builder *builder, ds_value x, const char *name) {
 }
 
 static ds_value embedding(ds__model_builder *builder, int32_t rows, const char *name, ds_value ids) {
-    return ds__gather(builder->graph, ds__model_matrix(builder, rows, builder->config->hidden_size, "%s.weight", name), ids);
+    return ds__gather(builder->graph, ds__model_matrix(builder, rows, builder->config->hidden_size, "%s.weight", name),
+                      ids);
 }
 
 ds_value ds__embed_tokens(ds__model_builder *builder) {
@@ -41,9 +42,10 @@ ds_value ds__embed_tokens(ds__model_builder *builder) {
     ds_graph *graph = builder->graph;
     ds_value x = embedding(builder, config->vocab_size, "embeddings.word_embeddings", builder->ids);
     if (config->type_vocab_size)
-        x = ds__add(graph, x, embedding(builder, config->type_vocab_size, "embeddings.token_type_embeddings",
-                                        builder->type_ids));
-    x = ds__add(graph, x, embedding(builder, config->position_rows, "embeddings.position_embeddings", builder->positions));
+        x = ds__add(graph, x,
+                    embedding(builder, config->type_vocab_size, "embeddings.token_type_embeddings", builder->type_ids));
+    x = ds__add(graph, x,
+                embedding(builder, config->position_rows, "embeddings.position_embeddings", builder->positions));
     return norm(builder, x, "embeddings.LayerNorm");
 }
 
@@ -62,8 +64,8 @@ static ds_value self_attention(ds__model_builder *builder, ds_value x, const ds_
         ds__dense(builder, x, hidden, hidden, part(text, names, layer, names->key)),
         ds__dense(builder, x, hidden, hidden, part(text, names, layer, names->value)),
     };
-    ds_value y = ds__attention(builder->graph, qkv, builder->seq_start,
-                               (ds_attention_config){.heads = builder->config->heads});
+    ds_value y =
+        ds__attention(builder->graph, qkv, builder->seq_start, (ds_attention_config){.heads = builder->config->heads});
     y = ds__dense(builder, y, hidden, hidden, part(text, names, layer, names->attention_output));
     return norm(builder, ds__add(builder->graph, y, x), part(text, names, layer, names->attention_norm));
 }

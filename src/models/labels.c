@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "models/config_file.h"
 
 enum { MAX_LABELS = 1 << 16 };
 
@@ -49,7 +50,7 @@ static void read_names(ds__label_keys *keys, ds__json *json) {
             entry->name = ds__arena_copy(keys->arena, read_name(json, ds__str_of(field))).data;
         }
         if (!entry || !entry->key || !entry->name) {
-            ds__json_fail(json, DS_OUT_OF_MEMORY, "the label names do not fit into memory");
+            ds__json_out_of_memory(json, sizeof *entry + key.size, "the label names");
             return;
         }
         keys->entries = entry;
@@ -69,9 +70,10 @@ static void read_problem(ds__label_keys *keys, ds__json *json, ds__str key) {
         keys->problem = problem_names[i].problem;
         return;
     }
-    ds__json_fail(json, DS_UNSUPPORTED,
-                  "problem_type is \"%.*s\", expected single_label_classification, multi_label_classification or regression",
-                  DS_STR_ARG(name));
+    ds__json_fail(
+        json, DS_UNSUPPORTED,
+        "problem_type is \"%.*s\", expected single_label_classification, multi_label_classification or regression",
+        DS_STR_ARG(name));
 }
 
 bool ds__label_keys_read(ds__label_keys *keys, ds__json *json, ds__str key) {
@@ -97,16 +99,19 @@ static int32_t key_number(const char *key) {
     return number;
 }
 
-/* names: [entry_count], NULL where nothing was put yet. With no key twice and none too large, there is no hole either. */
+/* names: [entry_count], NULL where nothing was put yet. With no key twice and none too large, there is no hole either.
+ */
 static ds_status place_names(const ds__label_keys *keys, const char *path, const char **names, ds_error *error) {
     for (const ds__label_entry *entry = keys->entries; entry; entry = entry->next) {
         int32_t number = key_number(entry->key);
         if (number < 0 || (size_t)number >= keys->entry_count)
-            return ds__fail(error, DS_BAD_FORMAT, "%s: id2label has %zu entries and the key \"%.40s\", expected \"0\" to "
-                            "\"%zu\"", path, keys->entry_count, entry->key, keys->entry_count - 1);
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "%s: id2label has %zu entries and the key \"%.40s\", expected \"0\" to "
+                            "\"%zu\"",
+                            path, keys->entry_count, entry->key, keys->entry_count - 1);
         if (names[number])
-            return ds__fail(error, DS_BAD_FORMAT, "%s: id2label has the key \"%d\" twice, for \"%.40s\" and \"%.40s\"", path,
-                            number, entry->name, names[number]);
+            return ds__fail(error, DS_BAD_FORMAT, "%s: id2label has the key \"%d\" twice, for \"%.40s\" and \"%.40s\"",
+                            path, number, entry->name, names[number]);
         names[number] = entry->name;
     }
     return DS_OK;
@@ -129,10 +134,11 @@ static ds_status settle_problem(const ds__label_keys *keys, ds__model_config *co
                                             : DS_PROBLEM_SINGLE_LABEL;
     if (config->head == DS_HEAD_TOKEN) config->problem = DS_PROBLEM_SINGLE_LABEL;
     if (config->head == DS_HEAD_SEQUENCE && config->problem == DS_PROBLEM_SINGLE_LABEL && config->labels == 1)
-        return ds__fail(error, DS_BAD_FORMAT,
-                        "%s: problem_type is \"single_label_classification\", but there is 1 label, expected at least 2 (or "
-                        "\"regression\")",
-                        config->path);
+        return ds__fail(
+            error, DS_BAD_FORMAT,
+            "%s: problem_type is \"single_label_classification\", but there is 1 label, expected at least 2 (or "
+            "\"regression\")",
+            config->path);
     return DS_OK;
 }
 

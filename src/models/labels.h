@@ -1,7 +1,8 @@
 /* The labels of a classification head: id2label, num_labels and problem_type of config.json.
  *
  * As in transformers, id2label decides how many labels there are; num_labels counts only without it (stale values of it
- * are common), and without both there are two.  The classifier's shape is compared with the count when a graph is built. */
+ * are common), and without both there are two.  The classifier's shape is compared with the count when a graph is
+ * built. */
 #ifndef DS_MODELS_LABELS_H
 #define DS_MODELS_LABELS_H
 
@@ -24,8 +25,8 @@ typedef struct ds__label_keys {
 /* Consumes the value when `key` is one of the three; false: it is not, nothing was consumed. */
 bool ds__label_keys_read(ds__label_keys *keys, ds__json *json, ds__str key);
 
-/* Fills in labels, label_names and problem. Without problem_type, one label means regression and more a single label, which
- * is what transformers trains by (its text-classification pipeline puts a sigmoid over a lone label instead). */
+/* Fills in labels, label_names and problem. Without problem_type, one label means regression and more a single label,
+ * which is what transformers trains by (its text-classification pipeline puts a sigmoid over a lone label instead). */
 ds_status ds__labels_settle(const ds__label_keys *keys, ds__model_config *config, ds_error *error) DS_MUST_CHECK;
 
 #endif

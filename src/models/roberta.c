@@ -1,5 +1,5 @@
-/* RoBERTa (Liu et al. 2019): BERT's encoder; positions are counted from behind the padding token's number, and the head on
- * sequences has a layer of its own in place of the pooler. */
+/* RoBERTa (Liu et al. 2019): BERT's encoder; positions are counted from behind the padding token's number, and the head
+ * on sequences has a layer of its own in place of the pooler. */
 #include "models/encoder.h"
 #include "ops/ops.h"
 

@@ -45,40 +45,52 @@ static double flops(const ds__call *call) {
     return 4.0 * pairs * (double)q.cols;
 }
 
-/* One query of one head over keys [first, last). */
-static void attend(const ds__rows *k, const ds__rows *v, const float *q, int64_t first, int64_t last, int64_t column,
-                   int64_t d, float scale, float *out) {
+/* One head: its columns of k and v begin at `column` and are `d` wide. */
+typedef struct head {
+    ds__rows k, v;
+    int64_t column, d;
+    float scale;
+} head;
+
+/* One query over keys [first, last). q and out: [d]. */
+static void attend(const head *h, const float *q, int64_t first, int64_t last, float *out) {
     double top = -INFINITY, sum = 0;
     for (int pass = 0; pass < 2; pass++) { /* the maximum first, then the weighted sum: no memory for the scores */
-        for (int64_t c = 0; pass == 1 && c < d; c++) out[c] = 0;
+        for (int64_t c = 0; pass == 1 && c < h->d; c++) out[c] = 0;
         for (int64_t j = first; j < last; j++) {
+            const float *k = h->k.data + j * h->k.ld + h->column, *v = h->v.data + j * h->v.ld + h->column;
             double score = 0;
-            for (int64_t c = 0; c < d; c++) score += (double)q[c] * (double)k->data[j * k->ld + column + c];
-            score *= scale;
+            for (int64_t c = 0; c < h->d; c++) score += (double)q[c] * (double)k[c];
+            score *= h->scale;
             if (pass == 0) {
                 top = fmax(top, score);
                 continue;
             }
             double weight = exp(score - top);
             sum += weight;
-            for (int64_t c = 0; c < d; c++) out[c] += (float)weight * v->data[j * v->ld + column + c];
+            for (int64_t c = 0; c < h->d; c++) out[c] += (float)weight * v[c];
         }
     }
-    for (int64_t c = 0; c < d; c++) out[c] = (float)(out[c] / sum);
+    for (int64_t c = 0; c < h->d; c++) out[c] = (float)(out[c] / sum);
 }
 
 static ds_status reference(const ds__call *call, ds_error *error) {
     DS_TRY(ds__check_seq_start(call->inputs[3], call->inputs[0]->shape[0], error));
-    ds__rows q = ds__rows_of(call->inputs[0]), k = ds__rows_of(call->inputs[1]), v = ds__rows_of(call->inputs[2]);
-    ds__rows y = ds__rows_of(call->outputs[0]);
+    ds__rows q = ds__rows_of(call->inputs[0]), y = ds__rows_of(call->outputs[0]);
     const int32_t *start = call->inputs[3]->data;
     ds_attention_config config = ds__attention_config_of(&call->node->attributes, q.cols);
-    int64_t d = q.cols / config.heads, group = config.heads / config.key_heads;
+    int64_t group = config.heads / config.key_heads;
+    head one = {.k = ds__rows_of(call->inputs[1]),
+                .v = ds__rows_of(call->inputs[2]),
+                .d = q.cols / config.heads,
+                .scale = config.scale};
     for (int64_t b = 0; b + 1 < call->inputs[3]->shape[0]; b++)
         for (int64_t i = start[b]; i < start[b + 1]; i++)
-            for (int64_t h = 0; h < config.heads; h++)
-                attend(&k, &v, q.data + i * q.ld + h * d, start[b], config.causal ? i + 1 : start[b + 1], h / group * d, d,
-                       config.scale, y.data + i * y.ld + h * d);
+            for (int64_t h = 0; h < config.heads; h++) {
+                one.column = h / group * one.d;
+                attend(&one, q.data + i * q.ld + h * one.d, start[b], config.causal ? i + 1 : start[b + 1],
+                       y.data + i * y.ld + h * one.d);
+            }
     return DS_OK;
 }
 

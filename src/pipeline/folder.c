@@ -12,21 +12,31 @@ static const float NORMALIZE_EPSILON = 1e-12f;
 static ds_status check_path(const char *path, ds_error *error) {
     if (ds__folder_exists(path)) return DS_OK;
     if (ds__file_exists(path))
-        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: is a file, expected a model folder (with config.json in it)", path);
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: is a file, expected a model folder (with config.json in it)",
+                        path);
     return ds__fail(error, DS_NOT_FOUND, "%s: there is no such folder", path);
 }
 
 static ds_status read_config(ds__folder *folder, ds_error *error) {
-    ds_status status = ds__model_config_read(&folder->arena, folder->path, &folder->config, &folder->architecture, error);
+    ds_status status =
+        ds__model_config_read(&folder->arena, folder->path, &folder->config, &folder->architecture, error);
     if (status != DS_NOT_FOUND) return status;
-    return ds__fail(error, status, "%s: has no config.json, expected a model folder as Hugging Face stores it", folder->path);
+    return ds__fail(error, status, "%s: has no config.json, expected a model folder as Hugging Face stores it",
+                    folder->path);
+}
+
+static int64_t elements(const ds__safetensor *tensor) {
+    int64_t count = 1; /* the file's size bounds it, except for types that are not known, which count as nothing */
+    if (!tensor->known_dtype) return 0;
+    for (int i = 0; i < tensor->rank; i++) count *= tensor->shape[i];
+    return count;
 }
 
 static void describe(ds__folder *folder) {
     const ds__model_config *config = &folder->config;
     int64_t parameters = 0;
     for (size_t i = 0; i < ds__weights_count(folder->weights); i++)
-        parameters += (int64_t)ds__weights_at(folder->weights, i)->elements;
+        parameters += elements(ds__weights_at(folder->weights, i));
     folder->info = (ds_model_info){
         .folder = folder->path,
         .architecture = config->architecture,

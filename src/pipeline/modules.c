@@ -9,7 +9,8 @@
 typedef enum module_kind { TRANSFORMER, POOLING, NORMALIZE, KINDS } module_kind;
 static const char *const kind_names[KINDS] = {"Transformer", "Pooling", "Normalize"};
 
-/* "sentence_transformers.models.Pooling", or the longer dotted names of version 6, -> POOLING; KINDS: something else. */
+/* "sentence_transformers.models.Pooling", or the longer dotted names of version 6, -> POOLING; KINDS: something else.
+ */
 static module_kind kind_of(ds__str type) {
     size_t start = type.size;
     while (start > 0 && type.data[start - 1] != '.') start--;
@@ -37,21 +38,28 @@ static void add_module(ds__modules *modules, ds__arena *arena, ds__json *json, i
                        module_kind *next) {
     module_kind kind = kind_of(type);
     if (kind == KINDS) {
+        ds__json_fail(
+            json, DS_UNSUPPORTED,
+            "module %d is a \"%.*s\", this version runs Transformer, Pooling and Normalize of sentence_transformers; "
+            "without modules.json the model can be opened, and gives the mean of its hidden states",
+            index, DS_STR_ARG(type));
+    } else if (kind < *next || (kind != TRANSFORMER && *next == TRANSFORMER) ||
+               (kind == NORMALIZE && *next == POOLING)) {
         ds__json_fail(json, DS_UNSUPPORTED,
-                      "module %d is a \"%.*s\", this version runs Transformer, Pooling and Normalize of sentence_transformers; "
-                      "without modules.json the model can be opened, and gives the mean of its hidden states",
+                      "module %d is a \"%.*s\", expected one Transformer, one Pooling and at most one "
+                      "Normalize, in this order",
                       index, DS_STR_ARG(type));
-    } else if (kind < *next || (kind != TRANSFORMER && *next == TRANSFORMER) || (kind == NORMALIZE && *next == POOLING)) {
-        ds__json_fail(json, DS_UNSUPPORTED, "module %d is a \"%.*s\", expected one Transformer, one Pooling and at most one "
-                      "Normalize, in this order", index, DS_STR_ARG(type));
     } else if (!stays_inside(path)) {
-        ds__json_fail(json, DS_BAD_FORMAT, "path of module %d is \"%.*s\", which leaves the folder", index, DS_STR_ARG(path));
+        ds__json_fail(json, DS_BAD_FORMAT, "path of module %d is \"%.*s\", which leaves the folder", index,
+                      DS_STR_ARG(path));
     } else if (kind == TRANSFORMER && path.size > 0) {
-        ds__json_fail(json, DS_UNSUPPORTED, "path of module %d is \"%.*s\", expected \"\": this version wants config.json, the "
-                      "weights and the tokenizer beside modules.json; move them there", index, DS_STR_ARG(path));
+        ds__json_fail(json, DS_UNSUPPORTED,
+                      "path of module %d is \"%.*s\", expected \"\": this version wants config.json, the "
+                      "weights and the tokenizer beside modules.json; move them there",
+                      index, DS_STR_ARG(path));
     } else if (kind == POOLING && path.size == 0) {
-        ds__json_fail(json, DS_BAD_FORMAT, "path of module %d is \"\", expected the folder of the Pooling module's config.json",
-                      index);
+        ds__json_fail(json, DS_BAD_FORMAT,
+                      "path of module %d is \"\", expected the folder of the Pooling module's config.json", index);
     }
     if (!ds__json_ok(json)) return;
     *next = (module_kind)(kind + 1);
@@ -59,15 +67,17 @@ static void add_module(ds__modules *modules, ds__arena *arena, ds__json *json, i
     if (kind != POOLING) return;
     modules->present = true;
     modules->pooling_at = ds__arena_copy(arena, path).data;
-    if (!modules->pooling_at) ds__json_fail(json, DS_OUT_OF_MEMORY, "a path of %zu bytes does not fit into memory", path.size);
+    if (!modules->pooling_at) ds__json_out_of_memory(json, path.size, "a module's path");
 }
 
-/* The list of {"idx": 0, "name": "0", "path": "", "type": "..."}; as in sentence-transformers, its order counts, not idx. */
+/* The list of {"idx": 0, "name": "0", "path": "", "type": "..."}; as in sentence-transformers, its order counts, not
+ * idx. */
 static void read_list(ds__modules *modules, ds__arena *arena, ds__json *json) {
     module_kind next = TRANSFORMER;
     int index = 0;
     if (ds__json_peek(json) != DS__JSON_ARRAY) {
-        ds__json_fail(json, DS_BAD_FORMAT, "is not a list, expected [{\"path\": \"\", \"type\": \"sentence_transformers."
+        ds__json_fail(json, DS_BAD_FORMAT,
+                      "is not a list, expected [{\"path\": \"\", \"type\": \"sentence_transformers."
                       "models.Transformer\"}, ...]");
         return;
     }

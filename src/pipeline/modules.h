@@ -1,4 +1,5 @@
-/* What sentence-transformers adds to a model folder: modules.json, the Pooling module's configuration, where texts are cut.
+/* What sentence-transformers adds to a model folder: modules.json, the Pooling module's configuration, where texts are
+ * cut.
  *
  * Read in two steps, because the second compares with config.json, and the first says where that is. */
 #ifndef DS_PIPELINE_MODULES_H
@@ -16,8 +17,9 @@ typedef struct ds__modules {
 
 /* modules.json: which modules there are. Texts go into the arena. Refuses by name what is not supported. */
 ds_status ds__modules_read(ds__arena *arena, const char *folder, ds__modules *modules, ds_error *error) DS_MUST_CHECK;
-/* The rest: 1_Pooling/config.json, config_sentence_transformers.json, sentence_bert_config.json, tokenizer_config.json. */
-ds_status ds__modules_configure(ds__heap *heap, const char *folder, const ds__model_config *config, ds__modules *modules,
-                                ds_error *error) DS_MUST_CHECK;
+/* The rest: 1_Pooling/config.json, config_sentence_transformers.json, sentence_bert_config.json, tokenizer_config.json.
+ */
+ds_status ds__modules_configure(ds__heap *heap, const char *folder, const ds__model_config *config,
+                                ds__modules *modules, ds_error *error) DS_MUST_CHECK;
 
 #endif

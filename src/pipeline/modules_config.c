@@ -1,6 +1,7 @@
 /* The settings of sentence-transformers' modules: how rows are pooled, and where texts are cut.
  *
- * What would change the vectors and is not supported is refused, since nobody would notice a silently different vector. */
+ * What would change the vectors and is not supported is refused, since nobody would notice a silently different vector.
+ */
 #include "base/error.h"
 #include "formats/json.h"
 #include "models/config_file.h"
@@ -26,7 +27,8 @@ static ds_status read_keys(ds__heap *heap, const char *folder, const char *name,
     return status;
 }
 
-/* ---- the Pooling module -------------------------------------------------------------------------------------------- */
+/* ---- the Pooling module --------------------------------------------------------------------------------------------
+ */
 
 static const struct pooling_mode {
     const char *name; /* as pooling_mode has it, since version 6 of sentence-transformers */
@@ -80,8 +82,8 @@ static void read_pooling_key(void *argument, ds__json *json, ds__str key) {
     if (ds__str_is(key, "word_embedding_dimension") || ds__str_is(key, "embedding_dimension")) {
         int64_t dimension = ds__json_int(json, key, 1, MAX_DIMENSION);
         if (dimension != state->config->hidden_size)
-            ds__json_fail(json, DS_SHAPE_MISMATCH, "%.*s is %lld, but the model's hidden size is %d (%s)", DS_STR_ARG(key),
-                          (long long)dimension, state->config->hidden_size, state->config->path);
+            ds__json_fail(json, DS_SHAPE_MISMATCH, "%.*s is %lld, but the model's hidden size is %d (%s)",
+                          DS_STR_ARG(key), (long long)dimension, state->config->hidden_size, state->config->path);
         return;
     }
     for (int i = 0; i < MODES; i++) {
@@ -107,7 +109,8 @@ static void choose_pooling(void *argument, ds__json *json) {
         ds__json_fail(json, DS_UNSUPPORTED, "%s and %s are combined, expected one kind of pooling: mean, cls or max",
                       modes[first].name, modes[second].name);
     else if (count == 1 && modes[first].pooling == DS_POOLING_AUTO)
-        ds__json_fail(json, DS_UNSUPPORTED, "the pooling is \"%s\", this version has: mean, cls, max", modes[first].name);
+        ds__json_fail(json, DS_UNSUPPORTED, "the pooling is \"%s\", this version has: mean, cls, max",
+                      modes[first].name);
     else if (count == 0 && (state->has_mode || state->named[0]))
         ds__json_fail(json, DS_BAD_FORMAT, "no kind of pooling is chosen, expected one of mean, cls, max");
     state->pooling = modes[first].pooling; /* mean, the first one, where nothing is said of it */
@@ -126,7 +129,8 @@ static ds_status read_pooling(ds__heap *heap, const char *folder, const ds__mode
     return status;
 }
 
-/* ---- prompts ------------------------------------------------------------------------------------------------------- */
+/* ---- prompts -------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct prompt_state {
     ds__str name;    /* of the prompt that goes in front of every text; empty: none */
@@ -158,15 +162,17 @@ static void refuse_prompt(void *argument, ds__json *json) {
             ds__json_skip(&inner);
     }
     if (prompt.size)
-        ds__json_fail(json, DS_UNSUPPORTED,
-                      "default_prompt_name is \"%.*s\", which puts \"%.*s\" in front of every text; this version adds no "
-                      "prompts: set it to null and put the prompt into the texts",
-                      DS_STR_ARG(state->name), DS_STR_ARG(prompt));
+        ds__json_fail(
+            json, DS_UNSUPPORTED,
+            "default_prompt_name is \"%.*s\", which puts \"%.*s\" in front of every text; this version adds no "
+            "prompts: set it to null and put the prompt into the texts",
+            DS_STR_ARG(state->name), DS_STR_ARG(prompt));
     ds_status status = ds__json_finish(&inner, &error);
     if (status != DS_OK) ds__json_fail(json, status, "%s", error.message);
 }
 
-/* ---- where texts are cut ------------------------------------------------------------------------------------------- */
+/* ---- where texts are cut -------------------------------------------------------------------------------------------
+ */
 
 typedef struct length_state {
     int32_t max_seq_length;  /* 0: not stated */
@@ -216,23 +222,25 @@ static ds_status read_length(ds__heap *heap, const char *folder, const ds__model
     DS_TRY(ds__config_file_exists(heap, folder, "tokenizer_config.json", &exists, error));
     if (exists) DS_TRY(read_keys(heap, folder, "tokenizer_config.json", read_tokenizer_key, NULL, &state, error));
     if (state.lower_case && !state.tokenizer_lowers)
-        return ds__fail(error, DS_UNSUPPORTED,
-                        "%s/%s: do_lower_case is true, but tokenizer_config.json does not say that the tokenizer does that: "
-                        "set it to false, and put the texts into lower case yourself if the tokenizer keeps their case",
-                        folder, name);
+        return ds__fail(
+            error, DS_UNSUPPORTED,
+            "%s/%s: do_lower_case is true, but tokenizer_config.json does not say that the tokenizer does that: "
+            "set it to false, and put the texts into lower case yourself if the tokenizer keeps their case",
+            folder, name);
     double limit = state.max_seq_length ? state.max_seq_length : state.model_max_length;
     modules->max_tokens = ds__max_tokens(config);
     if (limit > 0 && limit < modules->max_tokens) modules->max_tokens = (int32_t)limit;
     return DS_OK;
 }
 
-ds_status ds__modules_configure(ds__heap *heap, const char *folder, const ds__model_config *config, ds__modules *modules,
-                                ds_error *error) {
+ds_status ds__modules_configure(ds__heap *heap, const char *folder, const ds__model_config *config,
+                                ds__modules *modules, ds_error *error) {
     bool exists;
     if (modules->present) DS_TRY(read_pooling(heap, folder, config, modules, error));
     DS_TRY(ds__config_file_exists(heap, folder, "config_sentence_transformers.json", &exists, error));
     prompt_state prompts = {{NULL, 0}, {NULL, 0}};
     if (exists)
-        DS_TRY(read_keys(heap, folder, "config_sentence_transformers.json", read_prompt_key, refuse_prompt, &prompts, error));
+        DS_TRY(read_keys(heap, folder, "config_sentence_transformers.json", read_prompt_key, refuse_prompt, &prompts,
+                         error));
     return read_length(heap, folder, config, modules, error);
 }

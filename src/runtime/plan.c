@@ -107,18 +107,27 @@ static bool is_planned(const ds_graph *graph, const ds__storage *storage, int32_
            !storage->is_bound[value] && storage->first[value] >= 0;
 }
 
+/* What placing looks at: the values placed so far and where. */
+typedef struct placement {
+    const ds_graph *graph;
+    const ds__storage *storage;
+    const int64_t *symbols, *offset;
+    const int32_t *placed;
+    size_t count;
+} placement;
+
 /* The lowest offset where `bytes` fit beside the values already placed that live at the same time. */
-static size_t find_place(const ds_graph *graph, const ds__storage *storage, const int64_t *symbols, const int64_t *offset,
-                         const int32_t *placed, size_t count, int32_t value, size_t bytes) {
+static size_t find_place(const placement *p, int32_t value, size_t bytes) {
+    const ds__storage *storage = p->storage;
     size_t place = 0;
     for (bool moved = true; moved;) {
         moved = false;
-        for (size_t i = 0; i < count; i++) {
-            int32_t other = placed[i];
+        for (size_t i = 0; i < p->count; i++) {
+            int32_t other = p->placed[i];
             size_t other_bytes = 0;
             bool meet = storage->first[other] <= storage->last[value] && storage->first[value] <= storage->last[other];
-            if (!meet || !value_bytes(&graph->values[other], symbols, &other_bytes)) continue;
-            size_t start = (size_t)offset[other];
+            if (!meet || !value_bytes(&p->graph->values[other], p->symbols, &other_bytes)) continue;
+            size_t start = (size_t)p->offset[other];
             if (place < start + other_bytes && start < place + bytes) {
                 place = start + other_bytes;
                 moved = true;
@@ -163,7 +172,8 @@ ds_status ds__plan_offsets(const ds_graph *graph, const ds__storage *storage, co
     for (size_t i = 0; i < count; i++) {
         size_t bytes = 0, end;
         value_bytes(&graph->values[order[i]], symbols, &bytes);
-        size_t place = find_place(graph, storage, symbols, offset, order, i, order[i], bytes);
+        placement so_far = {graph, storage, symbols, offset, order, i};
+        size_t place = find_place(&so_far, order[i], bytes);
         if (!ds__size_add(place, bytes, &end) || end > INT64_MAX)
             return ds__fail(error, DS_INVALID_ARGUMENT, "the graph's values together exceed the address space");
         offset[order[i]] = (int64_t)place;

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "backends/backends.h"
 #include "tensor/convert.h"
 
 void test_bench_open(test_bench *bench, int threads, uint64_t seed) {
@@ -103,15 +104,15 @@ const void **test_inputs(test_bench *bench, const ds_graph *graph, const int64_t
     return inputs;
 }
 
-float *test_run(test_bench *bench, const ds_graph *graph, const ds__backend *const *backends, size_t backend_count,
-                const char *passes_off, const int64_t *symbols, const void *const *inputs, size_t *count) {
+float *test_run(test_bench *bench, const ds_graph *graph, size_t first_backend, const char *passes_off,
+                const int64_t *symbols, const void *const *inputs, size_t *count) {
     ds_error error;
     ds_graph *copy;
     ds__weight_store *store;
     ds__program *program;
     ds__execution *execution;
     ds__workspace workspace;
-    ds__program_options options = {backends, backend_count, {passes_off, NULL}};
+    ds__program_options options = {ds__backends + first_backend, DS__BACKEND_COUNT - first_backend, {passes_off, NULL}};
     void *outputs[16];
     *count = 0;
     for (size_t i = 0; i < graph->output_count; i++) *count += value_count(&graph->values[graph->outputs[i].value], symbols);

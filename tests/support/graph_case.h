@@ -27,9 +27,9 @@ ds_value test_half_weight(test_bench *bench, ds_graph *graph, const char *name, 
 const void **test_inputs(test_bench *bench, const ds_graph *graph, const int64_t *symbols, int32_t id_bound);
 
 /* Runs a copy of the graph; outputs are dense floats, one behind the other in the order of the graph's outputs.
- * passes_off: as ds__pass_options. *count gets how many floats. */
-float *test_run(test_bench *bench, const ds_graph *graph, const ds__backend *const *backends, size_t backend_count,
-                const char *passes_off, const int64_t *symbols, const void *const *inputs, size_t *count);
+ * first_backend: backends before it in backends.def are left out. passes_off: as ds__pass_options. *count gets how many floats. */
+float *test_run(test_bench *bench, const ds_graph *graph, size_t first_backend, const char *passes_off,
+                const int64_t *symbols, const void *const *inputs, size_t *count);
 
 /* Fails the test when |a - b| > tolerance * max(1, |b|) anywhere. */
 void test_close(const char *name, const float *a, const float *b, size_t count, double tolerance);

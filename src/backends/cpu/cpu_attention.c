@@ -1,6 +1,6 @@
 /* attention: (sequence, query block, head) units, dealt out by their cost, so that one long text uses every core and many
  * short ones do not wait for each other. */
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/cpu_backend.h"
 #include "kernels/attention/attention.h"
 
 typedef struct job {

@@ -1,5 +1,5 @@
 /* linear on the packed-weight products of kernels/gemm. */
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/cpu_backend.h"
 #include "kernels/gemm/gemm.h"
 
 static bool packed_floats(size_t rows, size_t cols, size_t *floats) {

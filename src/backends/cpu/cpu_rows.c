@@ -1,5 +1,5 @@
 /* Operators that work row by row: norms, softmax, element by element. */
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/cpu_backend.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/norm/norm.h"
 #include "kernels/reduce/reduce.h"

@@ -1,5 +1,5 @@
 /* Operators that know rows by number: looking rows up, and one row out of each sequence. */
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/cpu_backend.h"
 #include "kernels/embed/embed.h"
 #include "kernels/reduce/reduce.h"
 

@@ -4,26 +4,34 @@
 
 enum { LANES = 8 * DS__TILE_VECTORS_AVX2, ROWS = DS__TILE_ROWS_AVX2 };
 
+/* scores: [keys, lanes] = k * queries_t, in both registers of lanes or in one.  values: [queries, columns] += weights^T
+ * * v, two registers of columns, or the rest of head_dim in one. */
 #define TILES(rows_)                                                                                                   \
     static void scores_##rows_(const ds__tile *tile) {                                                                 \
-        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 2}, tile);                                           \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 2}, tile);                                             \
     }                                                                                                                  \
     static void scores_half_##rows_(const ds__tile *tile) {                                                            \
-        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 1}, tile);                                           \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 1}, tile);                                             \
     }                                                                                                                  \
     static void values_##rows_(const ds__tile *tile) {                                                                 \
-        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 2, .transposed = true}, tile);                       \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 2, .transposed = true}, tile);                         \
     }                                                                                                                  \
     static void values_tail_##rows_(const ds__tile *tile) {                                                            \
-        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 1, .transposed = true, .masked = true}, tile);       \
+        ds__tile_avx2((ds__tile_kind){.rows = rows_, .vectors = 1, .transposed = true, .masked = true}, tile);         \
     }
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
 
-#define BY_ROWS(name) {NULL, name##1, name##2, name##3, name##4, name##5, name##6}
-static ds__tile_run *const score_tiles[2][ROWS + 1] = {BY_ROWS(scores_half_), BY_ROWS(scores_)};
-static ds__tile_run *const value_tiles[ROWS + 1] = BY_ROWS(values_);
-static ds__tile_run *const value_tail_tiles[ROWS + 1] = BY_ROWS(values_tail_);
+#define BY_ROWS(name) NULL, name##1, name##2, name##3, name##4, name##5, name##6
+static ds__tile_run *const score_tiles[2][ROWS + 1] = {{BY_ROWS(scores_half_)}, {BY_ROWS(scores_)}};
+static ds__tile_run *const value_tiles[ROWS + 1] = {BY_ROWS(values_)};
+static ds__tile_run *const value_tail_tiles[ROWS + 1] = {BY_ROWS(values_tail_)};
 
+/* Short texts and the last block of a longer one often fill only the first register. */
 static size_t vectors_of(const ds__attention_block *block) { return block->queries > 8 ? 2 : 1; }
 
 /* Scores are kept in units of ln 2, so that 2^x serves as exp. */
@@ -35,10 +43,11 @@ static void load(const ds__attention_block *block) {
         const float *q = args->q + (block->first + lane) * args->ldq;
         for (size_t c = 0; c < d; c += 8)
             ds__transpose_avx2(q + c, args->ldq, rows, d - c < 8 ? d - c : 8, args->scale * DS__LOG2_E,
-                                 block->queries_t + c * LANES + lane, LANES);
+                               block->queries_t + c * LANES + lane, LANES);
     }
 }
 
+/* k is read where it lies: a tile takes a few of its rows and broadcasts their elements. */
 static void score(const ds__attention_block *block) {
     const ds__attention_f32_args *args = block->args;
     const size_t parts = (block->keys + ROWS - 1) / ROWS;
@@ -55,6 +64,7 @@ static void score(const ds__attention_block *block) {
     }
 }
 
+/* -infinity wherever a lane does not see a key; also in lanes that nobody reads. */
 static void mask(const ds__attention_block *block) {
     for (size_t j = 0; j < block->keys; j++) {
         size_t blind = ds__attention_blind(block, block->key + j);
@@ -69,6 +79,7 @@ static inline __m256 weight_of(__m256 x) {
     return _mm256_andnot_ps(too_low, ds__exp2_scaled_avx2(_mm256_max_ps(least, x), 1.0f));
 }
 
+/* Sums and maxima run down the keys, lane by lane, always in the order of the keys. */
 static void weigh(const ds__attention_block *block) {
     if (ds__attention_masked(block)) mask(block);
     for (size_t lane = 0; lane < 8 * vectors_of(block); lane += 8) {
@@ -100,15 +111,17 @@ static void weigh(const ds__attention_block *block) {
     }
 }
 
+/* The older tiles' sums, which were weighed against a lower `top`. */
 static void scale_down(const ds__attention_block *block) {
     for (size_t i = 0; i < block->queries; i++) {
         float *sums = block->sums + i * block->sums_row;
         const __m256 correction = _mm256_set1_ps(block->correction[i]);
-        for (size_t c = 0; c < block->sums_row; c += 8)
+        for (size_t c = 0; c < block->args->head_dim; c += 8)
             _mm256_storeu_ps(sums + c, _mm256_mul_ps(_mm256_loadu_ps(sums + c), correction));
     }
 }
 
+/* v, too, is read where it lies, once for each tile of queries. */
 static void sum_up(const ds__attention_block *block) {
     const ds__attention_f32_args *args = block->args;
     const size_t parts = (block->queries + ROWS - 1) / ROWS, d = args->head_dim;
@@ -157,7 +170,7 @@ static void run(const ds__attention_f32_args *args) {
 }
 
 const ds__attention_f32 ds__attention_f32_avx2 = {
-    .kernel = DS_KERNEL_HEAD(attention, attention_f32, avx2, "16 queries by 64 keys, 256-bit registers"),
+    .kernel = DS_KERNEL_HEAD(attention, attention_f32, avx2, "16 queries by 128 keys, 256-bit registers"),
     .query_block = LANES,
     .scratch_floats = scratch_floats,
     .run = run,

@@ -4,6 +4,8 @@
 
 enum { LANES = 16 * DS__TILE_VECTORS_AVX512, ROWS = DS__TILE_ROWS_AVX512 };
 
+/* scores: [keys, lanes] = k * queries_t, in both registers of lanes or in one.  values: [queries, columns] += weights^T
+ * * v, two registers of columns, or the rest of head_dim in one. */
 #define TILES(rows_)                                                                                                   \
     static void scores_##rows_(const ds__tile *tile) {                                                                 \
         ds__tile_avx512((ds__tile_kind){.rows = rows_, .vectors = 2}, tile);                                           \
@@ -17,13 +19,21 @@ enum { LANES = 16 * DS__TILE_VECTORS_AVX512, ROWS = DS__TILE_ROWS_AVX512 };
     static void values_tail_##rows_(const ds__tile *tile) {                                                            \
         ds__tile_avx512((ds__tile_kind){.rows = rows_, .vectors = 1, .transposed = true, .masked = true}, tile);       \
     }
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
+TILES(7)
+TILES(8)
 
-#define BY_ROWS(name) {NULL, name##1, name##2, name##3, name##4, name##5, name##6, name##7, name##8}
-static ds__tile_run *const score_tiles[2][ROWS + 1] = {BY_ROWS(scores_half_), BY_ROWS(scores_)};
-static ds__tile_run *const value_tiles[ROWS + 1] = BY_ROWS(values_);
-static ds__tile_run *const value_tail_tiles[ROWS + 1] = BY_ROWS(values_tail_);
+#define BY_ROWS(name) NULL, name##1, name##2, name##3, name##4, name##5, name##6, name##7, name##8
+static ds__tile_run *const score_tiles[2][ROWS + 1] = {{BY_ROWS(scores_half_)}, {BY_ROWS(scores_)}};
+static ds__tile_run *const value_tiles[ROWS + 1] = {BY_ROWS(values_)};
+static ds__tile_run *const value_tail_tiles[ROWS + 1] = {BY_ROWS(values_tail_)};
 
+/* Short texts and the last block of a longer one often fill only the first register. */
 static size_t vectors_of(const ds__attention_block *block) { return block->queries > 16 ? 2 : 1; }
 
 /* Scores are kept in units of ln 2, so that 2^x serves as exp. */
@@ -39,6 +49,7 @@ static void load(const ds__attention_block *block) {
     }
 }
 
+/* k is read where it lies: a tile takes a few of its rows and broadcasts their elements. */
 static void score(const ds__attention_block *block) {
     const ds__attention_f32_args *args = block->args;
     const size_t parts = (block->keys + ROWS - 1) / ROWS;
@@ -55,6 +66,7 @@ static void score(const ds__attention_block *block) {
     }
 }
 
+/* -infinity wherever a lane does not see a key; also in lanes that nobody reads. */
 static void mask(const ds__attention_block *block) {
     const __m512 never = _mm512_set1_ps(-__builtin_inff());
     for (size_t j = 0; j < block->keys; j++) {
@@ -69,6 +81,7 @@ static inline __m512 weight_of(__m512 x) {
     return ds__exp2_scaled_avx512(_mm512_max_ps(_mm512_set1_ps(-200.0f), x), 1.0f);
 }
 
+/* Sums and maxima run down the keys, lane by lane, always in the order of the keys. */
 static void weigh(const ds__attention_block *block) {
     if (ds__attention_masked(block)) mask(block);
     for (size_t lane = 0; lane < 16 * vectors_of(block); lane += 16) {
@@ -100,15 +113,17 @@ static void weigh(const ds__attention_block *block) {
     }
 }
 
+/* The older tiles' sums, which were weighed against a lower `top`. */
 static void scale_down(const ds__attention_block *block) {
     for (size_t i = 0; i < block->queries; i++) {
         float *sums = block->sums + i * block->sums_row;
         const __m512 correction = _mm512_set1_ps(block->correction[i]);
-        for (size_t c = 0; c < block->sums_row; c += 16)
+        for (size_t c = 0; c < block->args->head_dim; c += 16)
             _mm512_storeu_ps(sums + c, _mm512_mul_ps(_mm512_loadu_ps(sums + c), correction));
     }
 }
 
+/* v, too, is read where it lies, once for each tile of queries. */
 static void sum_up(const ds__attention_block *block) {
     const ds__attention_f32_args *args = block->args;
     const size_t parts = (block->queries + ROWS - 1) / ROWS, d = args->head_dim;
@@ -139,8 +154,8 @@ static void store(const ds__attention_block *block) {
         const __m512 part = _mm512_set1_ps(1.0f / block->total[i]);
         for (size_t c = 0; c < d; c += 16) {
             __m512 out = _mm512_mul_ps(_mm512_loadu_ps(block->sums + i * block->sums_row + c), part);
-            _mm512_mask_storeu_ps(args->out + (block->first + i) * args->ldo + c, ds__tail_avx512(d - c < 16 ? d - c : 16),
-                                  out);
+            _mm512_mask_storeu_ps(args->out + (block->first + i) * args->ldo + c,
+                                  ds__tail_avx512(d - c < 16 ? d - c : 16), out);
         }
     }
 }
@@ -153,7 +168,7 @@ static void run(const ds__attention_f32_args *args) {
 }
 
 const ds__attention_f32 ds__attention_f32_avx512 = {
-    .kernel = DS_KERNEL_HEAD(attention, attention_f32, avx512, "32 queries by 64 keys, 512-bit registers"),
+    .kernel = DS_KERNEL_HEAD(attention, attention_f32, avx512, "32 queries by 128 keys, 512-bit registers"),
     .query_block = LANES,
     .scratch_floats = scratch_floats,
     .run = run,

@@ -67,8 +67,7 @@ static void store(const ds__attention_block *block) {
     const ds__attention_f32_args *args = block->args;
     for (size_t i = 0; i < block->queries; i++)
         for (size_t c = 0; c < args->head_dim; c++)
-            args->out[(block->first + i) * args->ldo + c] =
-                block->sums[i * block->sums_row + c] / block->total[i];
+            args->out[(block->first + i) * args->ldo + c] = block->sums[i * block->sums_row + c] / block->total[i];
 }
 
 static bool scratch_floats(size_t head_dim, size_t *floats) { return ds__attention_scratch(LANES, head_dim, floats); }
@@ -79,7 +78,7 @@ static void run(const ds__attention_f32_args *args) {
 }
 
 const ds__attention_f32 ds__attention_f32_ref = {
-    .kernel = DS_KERNEL_HEAD(attention, attention_f32, ref, "8 queries by 64 keys in portable C"),
+    .kernel = DS_KERNEL_HEAD(attention, attention_f32, ref, "8 queries by 128 keys in portable C"),
     .query_block = LANES,
     .scratch_floats = scratch_floats,
     .run = run,

@@ -11,18 +11,18 @@
 #include "base/alloc.h"
 #include "kernels/attention/attention.h"
 
-enum { DS__ATTENTION_KEYS = 64 }; /* a tile's k, v and scores stay in the first cache */
+enum { DS__ATTENTION_KEYS = 128 }; /* few enough that scores and rows of k and v stay near, many enough to amortise */
 
 /* The lanes beyond `queries` hold zeros in queries_t, take part in everything and are never written out. */
 typedef struct ds__attention_block {
     const ds__attention_f32_args *args;
-    size_t lanes;           /* the variant's, a constant */
-    size_t first, queries;  /* rows of q: first .. first + queries, at most `lanes` */
-    size_t key, keys;       /* the present tile's */
-    float *queries_t;       /* [head_dim][lanes], scaled */
-    float *scores;          /* [DS__ATTENTION_KEYS][lanes], then their exponentials */
-    float *sums;            /* [lanes][sums_row] */
-    size_t sums_row;        /* head_dim rounded up to 16 */
+    size_t lanes;                    /* the variant's, a constant */
+    size_t first, queries;           /* rows of q: first .. first + queries, at most `lanes` */
+    size_t key, keys;                /* the present tile's */
+    float *queries_t;                /* [head_dim][lanes], scaled */
+    float *scores;                   /* [DS__ATTENTION_KEYS][lanes], then their exponentials */
+    float *sums;                     /* [lanes][sums_row] */
+    size_t sums_row;                 /* head_dim rounded up to 16 */
     float *top, *total, *correction; /* [lanes]; correction: what the present tile scales the older sums by */
 } ds__attention_block;
 

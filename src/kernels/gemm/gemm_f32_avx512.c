@@ -7,10 +7,18 @@ enum { MR = DS__TILE_ROWS_AVX512, NR = 16 * DS__TILE_VECTORS_AVX512 };
     static void tile_##rows_(const ds__tile *tile) {                                                                   \
         ds__tile_avx512((ds__tile_kind){.rows = rows_, .vectors = 2, .fetches = true}, tile);                          \
     }
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+TILE(7)
+TILE(8)
 
-static ds__tile_run *const tiles[MR + 1] = {NULL,   tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
+static ds__tile_run *const tiles[MR + 1] = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
+/* The tile waits in the first cache, so an epilogue costs a load and a store per register and no code in the tiles. */
 DS__VEC_INLINE void finish_as(ds__activation activation, const ds__gemm_f32_args *args, const float *tile, size_t row,
                               size_t rows, size_t column) {
     for (size_t from = column; from < column + NR && from < args->n1; from += 16) {
@@ -26,6 +34,7 @@ DS__VEC_INLINE void finish_as(ds__activation activation, const ds__gemm_f32_args
     }
 }
 
+/* One loop for each activation, chosen once for a tile. */
 static void finish(const ds__gemm_f32_args *args, const float *tile, size_t row, size_t rows, size_t column) {
     switch (args->activation) {
 #define FINISH(name, text)                                                                                             \
@@ -36,6 +45,7 @@ static void finish(const ds__gemm_f32_args *args, const float *tile, size_t row,
     }
 }
 
+/* 16 output columns at a time; those at the edge of another source's, which share registers with it, one by one. */
 static void pack(const float *w, size_t ldw, size_t rows, size_t k, size_t first, float *packed) {
     for (size_t r = 0; r < rows;) {
         size_t column = first + r, lane = column % NR;

@@ -1,5 +1,5 @@
-/* f32 products in portable C: tiles of 4 rows and 8 columns, in the compilers' own vector type, since gcc leaves an array
- * of sums in memory; four floats are a register on every machine that has any. */
+/* f32 products in portable C: tiles of 4 rows and 8 columns, in the compilers' own vector type, since gcc leaves an
+ * array of sums in memory; four floats are a register on every machine that has any. */
 #include <string.h>
 
 #include "kernels/elementwise/vec_math_ref.h"
@@ -9,13 +9,13 @@ enum { MR = 4, NR = 8, LANES = 4, VECTORS = NR / LANES };
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
-/* The sums of `rows` rows, a constant where this is inlined. */
+/* See gemm_micro.h; `rows` is a constant where this is inlined.  A product is rounded before it is added. */
 static inline __attribute__((always_inline)) void tile_of(const int rows, const ds__tile *tile) {
     lanes sums[MR][VECTORS] = {{{0}}}, right[VECTORS];
     for (size_t p = 0; p < tile->k; p++) {
         memcpy(right, tile->b + p * NR, sizeof right);
-        DS__UNROLL for (int i = 0; i < rows; i++)
-            DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] += tile->a[(size_t)i * tile->a_row + p] * right[v];
+        DS__UNROLL for (int i = 0; i < rows; i++) DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] +=
+            tile->a[(size_t)i * tile->a_row + p] * right[v];
     }
     memcpy(tile->c, sums, (size_t)rows * NR * sizeof(float));
 }

@@ -1,5 +1,5 @@
-/* What the micro-kernels of all instruction sets share: a register tile's arguments, and the loops around the tiles of a
- * product.  Attention uses the tiles too.
+/* What the micro-kernels of all instruction sets share: a register tile's arguments, and the loops around the tiles of
+ * a product.  Attention uses the tiles too.
  *
  * A tile is  c[i, j] = (add ? c[i, j] : 0) + sum_p a[i, p] * b[p, j],  i in [0, rows), j in [0, lanes), one chain of
  * multiply-adds over p per element: so an element's bits do not depend on the tile's shape or place. */
@@ -16,9 +16,9 @@
 #endif
 
 typedef struct ds__tile {
-    const float *a; /* a[i, p] stands at a[i * a_row + p], or at a[i + p * a_row] where a tile says it takes a transposed */
+    const float *a; /* a[i, p] stands at a[i * a_row + p]; at a[i + p * a_row] for a tile that takes it transposed */
     size_t a_row;
-    const float *b; /* b[p, j] stands at b[p * b_row + j] */
+    const float *b; /* b[p, j] stands at b[p * b_row + j], c alike */
     size_t b_row;
     size_t k;
     float *c;
@@ -54,10 +54,10 @@ typedef struct ds__gemm_loops {
     ds__gemm_finish *finish;
 } ds__gemm_loops;
 
-/* All tiles of the rows [m0, m1) against one panel of W, then the next panel: a panel comes from far memory once and from
- * the nearer caches for each further tile, while those tiles' steps fetch the panel after it.  With at most eight rows A
- * needs no packing: even if its stride maps all of them to one set of an 8-way cache they fit.  Rows are shared out evenly
- * (20 as 7 + 7 + 6, not 8 + 8 + 4), since small tiles use the registers badly. */
+/* All tiles of the rows [m0, m1) against one panel of W, then the next panel: a panel comes from far memory once and
+ * from the nearer caches for each further tile, while those tiles' steps fetch the panel after it.  With at most eight
+ * rows A needs no packing: even if its stride maps all of them to one set of an 8-way cache they fit.  Rows are shared
+ * out evenly (20 as 7 + 7 + 6, not 8 + 8 + 4), since small tiles use the registers badly. */
 static inline void ds__gemm_run_rows(const ds__gemm_loops *loops, const ds__gemm_f32_args *args, size_t m0, size_t m1,
                                      float *tile) {
     enum { LINE = 16 }; /* floats in a cache line; a step fetches one at most */
@@ -69,7 +69,7 @@ static inline void ds__gemm_run_rows(const ds__gemm_loops *loops, const ds__gemm
         const float *panel = args->w + n * k, *next = args->w + (n + nr < args->n1 ? n + nr : args->n0) * k;
         for (size_t part = 0; part < parts; part++) {
             size_t row = ds__part_begin(m0, m1, part, parts), rows = ds__part_begin(m0, m1, part + 1, parts) - row;
-            bool fetch = step <= LINE && part * step < nr; /* half a panel would only confuse the machine's own fetching */
+            bool fetch = step <= LINE && part * step < nr; /* half a panel would confuse the machine's own fetching */
             loops->tiles[rows](&(ds__tile){.a = args->a + row * args->lda,
                                            .a_row = args->lda,
                                            .b = panel,

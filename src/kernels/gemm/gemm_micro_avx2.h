@@ -10,6 +10,8 @@
 
 enum { DS__TILE_ROWS_AVX2 = 6, DS__TILE_VECTORS_AVX2 = 2 };
 
+/* clang-format off: it does not know that DS__UNROLL stands in front of a loop */
+
 /* rows * vectors accumulators, a row of b in `vectors` registers, a broadcast element of a: 6 * 2 + 2 + 1 of 16. */
 DS__VEC_INLINE void ds__tile_avx2(const ds__tile_kind kind, const ds__tile *tile) {
     const size_t row = kind.transposed ? 1 : tile->a_row, step = kind.transposed ? tile->a_row : 1;
@@ -18,27 +20,24 @@ DS__VEC_INLINE void ds__tile_avx2(const ds__tile_kind kind, const ds__tile *tile
     const __m256i last = ds__tail_avx2(kind.masked ? tile->columns - 8 * (size_t)(kind.vectors - 1) : 8);
     float *c = tile->c;
     __m256 sums[DS__TILE_ROWS_AVX2][DS__TILE_VECTORS_AVX2];
-    DS__UNROLL for (int i = 0; i < kind.rows; i++)
-        DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] = _mm256_setzero_ps();
+    DS__UNROLL for (int i = 0; i < kind.rows; i++) DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] =
+        _mm256_setzero_ps();
     if (tile->add)
-        DS__UNROLL for (int i = 0; i < kind.rows; i++)
-            DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-                sums[i][v] = _mm256_loadu_ps(c + (size_t)i * c_row + 8 * v);
+        DS__UNROLL for (int i = 0; i < kind.rows; i++) DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] =
+            _mm256_loadu_ps(c + (size_t)i * c_row + 8 * v);
     for (size_t p = 0; p < k; p++) {
         __m256 right[DS__TILE_VECTORS_AVX2];
         if (kind.fetches) _mm_prefetch((const char *)(soon + p * soon_step), _MM_HINT_T1);
-        DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-            right[v] = kind.masked && v == kind.vectors - 1 ? _mm256_maskload_ps(b + p * b_row + 8 * v, last)
-                                                            : _mm256_loadu_ps(b + p * b_row + 8 * v);
+        DS__UNROLL for (int v = 0; v < kind.vectors; v++) right[v] =
+            kind.masked && v == kind.vectors - 1 ? _mm256_maskload_ps(b + p * b_row + 8 * v, last)
+                                                 : _mm256_loadu_ps(b + p * b_row + 8 * v);
         DS__UNROLL for (int i = 0; i < kind.rows; i++) {
             __m256 left = _mm256_broadcast_ss(a + (size_t)i * row + p * step);
-            DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-                sums[i][v] = _mm256_fmadd_ps(left, right[v], sums[i][v]);
+            DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] = _mm256_fmadd_ps(left, right[v], sums[i][v]);
         }
     }
-    DS__UNROLL for (int i = 0; i < kind.rows; i++)
-        DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-            _mm256_storeu_ps(c + (size_t)i * c_row + 8 * v, sums[i][v]);
+    DS__UNROLL for (int i = 0; i < kind.rows; i++) DS__UNROLL for (int v = 0; v < kind.vectors; v++)
+        _mm256_storeu_ps(c + (size_t)i * c_row + 8 * v, sums[i][v]);
 }
 
 /* to[c * ld_to + r] = scale * from[r * ld_from + c] for c in [0, columns) and all 8 r, zero where r >= rows; rows and
@@ -65,9 +64,11 @@ DS__VEC_INLINE void ds__transpose_avx2(const float *from, size_t ld_from, size_t
         y[4 + j] = _mm256_permute2f128_ps(x[j], x[4 + j], 0x31);
     }
     const __m256 factor = _mm256_set1_ps(scale);
-    DS__UNROLL for (int c = 0; c < 8; c++)
-        if ((size_t)c < columns) _mm256_storeu_ps(to + (size_t)c * ld_to, _mm256_mul_ps(y[c], factor));
+    DS__UNROLL for (int c = 0; c < 8; c++) if ((size_t)c < columns)
+        _mm256_storeu_ps(to + (size_t)c * ld_to, _mm256_mul_ps(y[c], factor));
 }
+
+/* clang-format on */
 
 #endif
 #endif

@@ -10,6 +10,8 @@
 
 enum { DS__TILE_ROWS_AVX512 = 8, DS__TILE_VECTORS_AVX512 = 2 };
 
+/* clang-format off: it does not know that DS__UNROLL stands in front of a loop */
+
 /* rows * vectors accumulators, a row of b in `vectors` registers, a broadcast element of a: 8 * 2 + 2 + 1 at most. More
  * rows would need less bandwidth for b, but see ds__gemm_run_rows on A. */
 DS__VEC_INLINE void ds__tile_avx512(const ds__tile_kind kind, const ds__tile *tile) {
@@ -19,27 +21,24 @@ DS__VEC_INLINE void ds__tile_avx512(const ds__tile_kind kind, const ds__tile *ti
     const __mmask16 last = kind.masked ? ds__tail_avx512(tile->columns - 16 * (size_t)(kind.vectors - 1)) : 0xffff;
     float *c = tile->c;
     __m512 sums[DS__TILE_ROWS_AVX512][DS__TILE_VECTORS_AVX512];
-    DS__UNROLL for (int i = 0; i < kind.rows; i++)
-        DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] = _mm512_setzero_ps();
+    DS__UNROLL for (int i = 0; i < kind.rows; i++) DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] =
+        _mm512_setzero_ps();
     if (tile->add)
-        DS__UNROLL for (int i = 0; i < kind.rows; i++)
-            DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-                sums[i][v] = _mm512_loadu_ps(c + (size_t)i * c_row + 16 * v);
+        DS__UNROLL for (int i = 0; i < kind.rows; i++) DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] =
+            _mm512_loadu_ps(c + (size_t)i * c_row + 16 * v);
     for (size_t p = 0; p < k; p++) {
         __m512 right[DS__TILE_VECTORS_AVX512];
         if (kind.fetches) _mm_prefetch((const char *)(soon + p * soon_step), _MM_HINT_T1);
-        DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-            right[v] = kind.masked && v == kind.vectors - 1 ? _mm512_maskz_loadu_ps(last, b + p * b_row + 16 * v)
-                                                            : _mm512_loadu_ps(b + p * b_row + 16 * v);
+        DS__UNROLL for (int v = 0; v < kind.vectors; v++) right[v] =
+            kind.masked && v == kind.vectors - 1 ? _mm512_maskz_loadu_ps(last, b + p * b_row + 16 * v)
+                                                 : _mm512_loadu_ps(b + p * b_row + 16 * v);
         DS__UNROLL for (int i = 0; i < kind.rows; i++) {
             __m512 left = _mm512_set1_ps(a[(size_t)i * row + p * step]);
-            DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-                sums[i][v] = _mm512_fmadd_ps(left, right[v], sums[i][v]);
+            DS__UNROLL for (int v = 0; v < kind.vectors; v++) sums[i][v] = _mm512_fmadd_ps(left, right[v], sums[i][v]);
         }
     }
-    DS__UNROLL for (int i = 0; i < kind.rows; i++)
-        DS__UNROLL for (int v = 0; v < kind.vectors; v++)
-            _mm512_storeu_ps(c + (size_t)i * c_row + 16 * v, sums[i][v]);
+    DS__UNROLL for (int i = 0; i < kind.rows; i++) DS__UNROLL for (int v = 0; v < kind.vectors; v++)
+        _mm512_storeu_ps(c + (size_t)i * c_row + 16 * v, sums[i][v]);
 }
 
 /* to[c * ld_to + r] = scale * from[r * ld_from + c] for c in [0, columns) and all 16 r, zero where r >= rows; rows and
@@ -74,9 +73,11 @@ DS__VEC_INLINE void ds__transpose_avx512(const float *from, size_t ld_from, size
         x[12 + j] = _mm512_shuffle_f32x4(y[4 + j], y[12 + j], 0xdd);
     }
     const __m512 factor = _mm512_set1_ps(scale);
-    DS__UNROLL for (int c = 0; c < 16; c++)
-        if ((size_t)c < columns) _mm512_storeu_ps(to + (size_t)c * ld_to, _mm512_mul_ps(x[c], factor));
+    DS__UNROLL for (int c = 0; c < 16; c++) if ((size_t)c < columns)
+        _mm512_storeu_ps(to + (size_t)c * ld_to, _mm512_mul_ps(x[c], factor));
 }
+
+/* clang-format on */
 
 #endif
 #endif

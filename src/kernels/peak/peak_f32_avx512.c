@@ -13,7 +13,8 @@
 enum { CHAINS = 16, LANES = 16, STEPS = 4 };
 
 static uint64_t run(uint64_t rounds) {
-    const __m512 factor = _mm512_set1_ps(0.5f), term = _mm512_set1_ps(0.25f); /* all go to 0.5: no denormals, no overflow */
+    /* Every sum goes to 0.5: no denormals, no overflow. */
+    const __m512 factor = _mm512_set1_ps(0.5f), term = _mm512_set1_ps(0.25f);
     EACH(START)
     for (uint64_t round = 0; round < rounds; round++) {
         EACH(STEP) EACH(STEP) EACH(STEP) EACH(STEP)

@@ -1,6 +1,6 @@
-/* The CPU backend: binds operators to kernels and splits their work over the pool. One row an operator in cpu.c. */
-#ifndef DS_BACKENDS_CPU_CPU_H
-#define DS_BACKENDS_CPU_CPU_H
+/* The CPU backend: binds operators to kernels and splits their work over the pool. One row an operator in cpu_backend.c. */
+#ifndef DS_BACKENDS_CPU_CPU_BACKEND_H
+#define DS_BACKENDS_CPU_CPU_BACKEND_H
 
 #include "ops/op_shared.h"
 #include "ops/ops.h"

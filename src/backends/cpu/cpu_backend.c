@@ -1,5 +1,5 @@
 /* The CPU backend's table. A node whose operator has no row here falls back to the next backend. */
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/cpu_backend.h"
 
 static const ds__cpu_op *const table[] = {
     &ds__cpu_linear,  &ds__cpu_attention,  &ds__cpu_gather, &ds__cpu_layer_norm, &ds__cpu_activation,
