@@ -25,6 +25,7 @@ check: release ## the static checks: layers, sizes, banned calls, headers, objec
 	@tools/check_headers.py
 	@tools/check_objects.py build/release
 	@tools/check_exports.py build/release
+	@tools/gen_docs.py build/release/deepseek --check
 
 asan: ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/build asan && ctest --test-dir build/asan -j "$$(nproc)" --output-on-failure

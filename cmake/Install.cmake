@@ -1,0 +1,16 @@
+# make install: the program, both libraries, the public headers, pkg-config, man pages made from the commands' own --help.
+configure_file("${CMAKE_SOURCE_DIR}/cmake/deepseek.pc.in" "${CMAKE_BINARY_DIR}/deepseek.pc" @ONLY)
+install(TARGETS deepseek deepseek_static deepseek_shared
+  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"
+  LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(DIRECTORY "${CMAKE_SOURCE_DIR}/include/deepseek" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES "${CMAKE_BINARY_DIR}/deepseek.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_custom_command(OUTPUT "${CMAKE_BINARY_DIR}/man/deepseek.1"
+  COMMAND Python3::Interpreter "${CMAKE_SOURCE_DIR}/tools/gen_man.py" "$<TARGET_FILE:deepseek>" "${CMAKE_BINARY_DIR}/man"
+  DEPENDS deepseek "${CMAKE_SOURCE_DIR}/tools/gen_man.py"
+  COMMENT "man pages")
+add_custom_target(man ALL DEPENDS "${CMAKE_BINARY_DIR}/man/deepseek.1")
+install(DIRECTORY "${CMAKE_BINARY_DIR}/man/" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" FILES_MATCHING PATTERN "*.1")
