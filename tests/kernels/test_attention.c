@@ -41,8 +41,8 @@ static float *matrix(ds__random *random, size_t rows, size_t columns, size_t ld,
 }
 
 /* `size`: of the numbers in q; the larger, the more the softmax prefers one key. */
-static problem make(const ds__attention_f32 *attention, ds__random *random, size_t queries, size_t keys, size_t head_dim,
-                    float size) {
+static problem make(const ds__attention_f32 *attention, ds__random *random, size_t queries, size_t keys,
+                    size_t head_dim, float size) {
     problem made = {.args = {.queries = queries, .keys = keys, .head_dim = head_dim}};
     ds__attention_f32_args *args = &made.args;
     args->ldq = head_dim + ds__random_below(random, 4);
@@ -109,9 +109,9 @@ static void check(const char *name, const ds__attention_f32_args *args) {
             if (c >= args->head_dim && bits != (uint32_t)CANARY)
                 fail_msg("%s: d=%zu: out(%zu, %zu) is between the rows and was written", name, args->head_dim, i, c);
             if (c < args->head_dim && !(fabs((double)got - expected[c]) <= bound))
-                fail_msg("%s: queries=%zu keys=%zu d=%zu mask=%d: out(%zu, %zu) is %.9g, should be %.9g within %.2g", name,
-                         args->queries, args->keys, args->head_dim, (int)args->mask, i, c, (double)got, expected[c],
-                         bound);
+                fail_msg("%s: queries=%zu keys=%zu d=%zu mask=%d: out(%zu, %zu) is %.9g, should be %.9g within %.2g",
+                         name, args->queries, args->keys, args->head_dim, (int)args->mask, i, c, (double)got,
+                         expected[c], bound);
         }
     }
 }
@@ -266,6 +266,30 @@ static void test_splitting_queries_changes_no_bit(void **state) {
     }
 }
 
+/* Under the causal mask the keys behind a query's own position change none of its bits, however large their values. */
+static void test_unseen_keys_leave_no_trace(void **state) {
+    (void)state;
+    enum { TOKENS = 150, DIM = 9 };
+    for (int v = 0; v < VARIANTS; v++) {
+        if (!runs_here(&variants[v]->kernel)) continue;
+        ds__random random = {(uint64_t)v + 70};
+        problem made = make(variants[v], &random, TOKENS, TOKENS, DIM, 2.0f);
+        float seen[DIM];
+        made.args.mask = DS__MASK_CAUSAL;
+        for (size_t i = 0; i + 1 < TOKENS; i += 11) {
+            variants[v]->run(&made.args);
+            memcpy(seen, made.out + i * made.args.ldo, sizeof seen);
+            for (size_t j = i + 1; j < TOKENS; j++)
+                for (size_t c = 0; c < DIM; c++) made.v[j * made.args.ldv + c] = 3e38f * ds__random_f32(&random);
+            variants[v]->run(&made.args);
+            assert_memory_equal(seen, made.out + i * made.args.ldo, sizeof seen);
+            for (size_t j = i + 1; j < TOKENS; j++)
+                for (size_t c = 0; c < DIM; c++) made.v[j * made.args.ldv + c] = ds__random_f32(&random);
+        }
+        destroy(&made);
+    }
+}
+
 /* A NaN in a query stays with that query; one in a key or value reaches those that see it. */
 static void test_not_finite(void **state) {
     (void)state;
@@ -304,6 +328,7 @@ int main(void) {
         cmocka_unit_test(test_hard_scores),
         cmocka_unit_test(test_known_results),
         cmocka_unit_test(test_splitting_queries_changes_no_bit),
+        cmocka_unit_test(test_unseen_keys_leave_no_trace),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_scratch_size),
     };

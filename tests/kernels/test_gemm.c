@@ -77,8 +77,8 @@ static double expected_at(const ds__gemm_f32_args *args, const float *w, size_t 
     return y + (double)residual;
 }
 
-/* Inside the block the right numbers, outside what was there. `before`: C as it was, with the same stride; where it holds
- * the residual, or NULL for canaries. */
+/* Inside the block the right numbers, outside what was there. `before`: C as it was, with the same stride; where it
+ * holds the residual, or NULL for canaries. */
 static void check(const char *name, const ds__gemm_f32_args *args, const float *w, size_t ldw, const float *before) {
     for (size_t i = 0; i < args->m; i++)
         for (size_t j = 0; j < args->ldc && (j < args->n || i + 1 < args->m); j++) {
@@ -94,8 +94,8 @@ static void check(const char *name, const ds__gemm_f32_args *args, const float *
             if (args->residual) residual = before ? before[i * args->ldc + j] : args->residual[i * args->ldr + j];
             double bound, expected = expected_at(args, w, ldw, residual, i, j, &bound);
             if (!(fabs((double)got - expected) <= bound))
-                fail_msg("%s: m=%zu n=%zu k=%zu: C(%zu, %zu) is %.9g, should be %.9g within %.2g", name, args->m, args->n,
-                         args->k, i, j, (double)got, expected, bound);
+                fail_msg("%s: m=%zu n=%zu k=%zu: C(%zu, %zu) is %.9g, should be %.9g within %.2g", name, args->m,
+                         args->n, args->k, i, j, (double)got, expected, bound);
         }
 }
 
@@ -152,7 +152,8 @@ static void test_small_sizes(void **state) {
 
 static void test_large_sizes(void **state) {
     (void)state;
-    static const size_t sizes[][3] = {{257, 33, 20}, {600, 16, 5}, {40, 200, 768}, {9, 70, 3000}, {3, 5, 4096}, {1, 1, 1}};
+    static const size_t sizes[][3] = {{257, 33, 20}, {600, 16, 5}, {40, 200, 768},
+                                      {9, 70, 3000}, {3, 5, 4096}, {1, 1, 1}};
     for (int v = 0; v < VARIANTS; v++) {
         if (!runs_here(&variants[v]->kernel)) continue;
         ds__random random = {(uint64_t)v + 100};
@@ -194,7 +195,8 @@ static void check_same_bits(const ds__gemm_f32 *gemm, ds__random *random, size_t
     float *a = matrix(random, m, k, k), *w = matrix(random, n, k, k), *bias = matrix(random, 1, n, n);
     float *packed = pack(gemm, w, k, n, k);
     float *whole = empty_matrix(m, n, n), *parts = empty_matrix(m, n, n), *row = empty_matrix(1, n, n);
-    ds__gemm_f32_args args = {.a = a, .lda = k, .w = packed, .bias = bias, .c = whole, .ldc = n, .m = m, .n = n, .k = k};
+    ds__gemm_f32_args args = {
+        .a = a, .lda = k, .w = packed, .bias = bias, .c = whole, .ldc = n, .m = m, .n = n, .k = k};
     args.m1 = m;
     args.n1 = n;
     args.activation = DS__ACTIVATION_GELU;
@@ -234,7 +236,8 @@ static void test_row_depends_on_itself_only(void **state) {
     }
 }
 
-/* Q, K and V packed side by side, at columns that no register divides, are the same bytes as one matrix packed at once. */
+/* Q, K and V packed side by side, at columns that no register divides, are the same bytes as one matrix packed at once.
+ */
 static void test_pack_from_several_sources(void **state) {
     (void)state;
     static const size_t splits[][3] = {{24, 24, 24}, {16, 32, 16}, {1, 39, 5}, {33, 7, 60}, {40, 12, 12}, {64, 64, 64}};
@@ -303,7 +306,8 @@ static void test_packed_size(void **state) {
         assert_int_equal(elements, 6 * gemm->nr);
         assert_false(ds__gemm_f32_packed_size(gemm, SIZE_MAX, 1, &elements));
         assert_false(ds__gemm_f32_packed_size(gemm, SIZE_MAX / 64, 64, &elements));
-        assert_false(ds__gemm_f32_packed_size(gemm, SIZE_MAX / 2, 1, &elements)); /* too many bytes, not too many floats */
+        assert_false(
+            ds__gemm_f32_packed_size(gemm, SIZE_MAX / 2, 1, &elements)); /* too many bytes, not too many floats */
     }
 }
 

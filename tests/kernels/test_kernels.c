@@ -97,7 +97,8 @@ static void test_reasons(void **state) {
     assert_int_equal(used, CHOICES);
 }
 
-/* The choice by hand-made rows: order counts, what the CPU lacks is passed over, the last is taken without a question. */
+/* The choice by hand-made rows: order counts, what the CPU lacks is passed over, the last is taken without a question.
+ */
 static void test_choose_among_rows(void **state) {
     (void)state;
     const ds__kernel best = {.name = "best", .isa = DS__ISA_COUNT - 1}, plain = {.name = "plain", .isa = DS__ISA_ref};
@@ -178,7 +179,8 @@ static void test_peak_counts_its_work(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++) {
         if (!ds__cpu_get()->has[peaks[i]->kernel.isa]) {
-            print_message("skipped: %s, this CPU has no %s\n", peaks[i]->kernel.name, ds__isa_text(peaks[i]->kernel.isa));
+            print_message("skipped: %s, this CPU has no %s\n", peaks[i]->kernel.name,
+                          ds__isa_text(peaks[i]->kernel.isa));
             continue;
         }
         assert_int_equal(peaks[i]->run(0), 0);
