@@ -142,6 +142,9 @@ typedef enum ds_output {
 DS_API DS_MUST_CHECK ds_status ds_forward(ds_session *session, const ds_packed_batch *batch, ds_output output, float *out,
                                           ds_error *error);
 
+/* Floating-point operations of the session's last batch (a multiply-add is two); 0 before the first. For measuring. */
+DS_API double ds_session_flops(const ds_session *session);
+
 #ifdef __cplusplus
 }
 #endif

@@ -54,3 +54,5 @@ const ds_tag_span *ds_session_tags(const ds_session *session, size_t index, size
 ds_status ds_forward(ds_session *session, const ds_packed_batch *batch, ds_output output, float *out, ds_error *error) {
     return ds__session_forward(session, batch, output, out, error);
 }
+
+double ds_session_flops(const ds_session *session) { return session->last ? ds__execution_flops(session->last) : 0; }

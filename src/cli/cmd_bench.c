@@ -4,7 +4,7 @@
  * bB_sS_ms       median latency of one call on B texts of S random ids
  * texts_per_s    real texts, tokenised beforehand, sorted by length, batches of 32
  * arrival_per_s  the same in the order of the file, as requests arrive
- * peak_share     arithmetic of the model's products over the multiply-add peak, measured before and after in this process */
+ * peak_share     the model's arithmetic over the multiply-add peak, measured before and after in this process */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,13 +240,6 @@ static int measure_texts(bench *b, results *r) {
     return code;
 }
 
-/* Arithmetic of the encoder's products for `texts` texts of `length` tokens. */
-static double model_flops(const ds_model_info *info, double texts, double length) {
-    double h = info->hidden_size, tokens = texts * length;
-    double linears = 2 * tokens * (4 * h * h + 2 * h * info->intermediate_size);
-    return info->layers * (linears + 4 * tokens * length * h);
-}
-
 static long peak_rss_mb(void) {
     FILE *file = fopen("/proc/self/status", "re");
     char line[256];
@@ -274,7 +267,7 @@ static int measure(bench *b, results *r) {
     }
     if (ds_measure_peak(b->engine.context, seconds, &after, &b->error) != DS_OK) return cli_fail_error(&b->error);
     if (r->latency_ms[B8_S128] > 0) {
-        r->gflops = model_flops(b->info, 8, 128) / r->latency_ms[B8_S128] * 1e-6;
+        r->gflops = ds_session_flops(b->engine.session) / r->latency_ms[B8_S128] * 1e-6; /* it ran last */
         r->peak_share = r->gflops / ((before + after) / 2);
     }
     int code = b->common.texts ? measure_texts(b, r) : CLI_DONE;

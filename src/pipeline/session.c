@@ -132,6 +132,7 @@ ds_status ds__session_run(ds_session *session, ds__task task, const ds__batch *b
     if (program->type_ids >= 0) inputs[program->type_ids] = batch->type_ids;
     if (program->seq_start >= 0) inputs[program->seq_start] = batch->seq_start;
     ds__task_symbols(program, (int64_t)batch->tokens, (int64_t)batch->texts, symbols);
+    session->last = execution;
     return ds__execution_run(execution, symbols, inputs, (void *const[]){out}, error);
 }
 

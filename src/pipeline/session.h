@@ -25,6 +25,7 @@ struct ds_session {
     ds_encoding *encoding;
     ds__workspace workspace;
     ds__execution *executions[DS__TASK_COUNT]; /* NULL: not used yet */
+    const ds__execution *last; /* of the last run; NULL before the first */
     ds__batch batch;
     float *logits; /* of one batch, for tagging */
     size_t logit_capacity;

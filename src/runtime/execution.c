@@ -190,3 +190,11 @@ ds_status ds__execution_run(ds__execution *execution, const int64_t *symbols, co
     }
     return DS_OK;
 }
+
+double ds__execution_flops(const ds__execution *execution) {
+    const ds_graph *graph = execution->program->graph;
+    double flops = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op->flops) flops += graph->nodes[i].op->flops(&execution->calls[i]);
+    return flops;
+}

@@ -56,5 +56,7 @@ ds_status ds__execution_reserve(ds__execution *execution, const int64_t *symbols
 /* inputs: data pointers in the order of the graph's input values; outputs: in the order of its outputs. All dense. */
 ds_status ds__execution_run(ds__execution *execution, const int64_t *symbols, const void *const *inputs,
                             void *const *outputs, ds_error *error) DS_MUST_CHECK;
+/* The arithmetic of the last run (a multiply-add is two operations); its inputs must still be there. */
+double ds__execution_flops(const ds__execution *execution);
 
 #endif

@@ -12,8 +12,9 @@ static int by_pattern(const void *a, const void *b) {
     int order = memcmp(x->pattern.data, y->pattern.data, common);
     if (order) return order;
     if (x->pattern.size != y->pattern.size) return x->pattern.size < y->pattern.size ? -1 : 1;
+    if (x->id == y->id) return x > y ? -1 : x < y; /* stated twice: the last one counts */
     if (x->special != y->special) return x->special ? -1 : 1;
-    return x < y ? -1 : x > y; /* the order in the file */
+    return x < y ? -1 : x > y; /* two tokens are the same once normalised: the first one counts */
 }
 
 bool ds__added_set_init(ds__added_set *set, ds__arena *arena, const ds__added_token *tokens, size_t count,

@@ -104,6 +104,12 @@ void ds__bpe_deinit(ds__bpe *bpe, ds__heap *heap) {
     *bpe = (ds__bpe){0};
 }
 
+void ds__bpe_forget(ds__bpe_scratch *scratch) {
+    if (++scratch->generation != 0 || !scratch->cache) return;
+    memset(scratch->cache, 0, CACHE_ENTRIES * sizeof *scratch->cache); /* the count came round after 2^32 */
+    scratch->generation = 1;
+}
+
 void ds__bpe_scratch_deinit(ds__bpe_scratch *scratch, ds__heap *heap) {
     ds__free(heap, scratch->symbols, scratch->symbol_capacity * sizeof *scratch->symbols);
     ds__free(heap, scratch->heap, scratch->heap_capacity * sizeof *scratch->heap);
@@ -296,7 +302,7 @@ ds_status ds__bpe_encode(const ds__bpe *bpe, const ds__vocab *vocab, ds_encoding
         scratch->cache = ds__alloc_zeroed(encoding->heap, CACHE_ENTRIES * sizeof *scratch->cache);
         if (!scratch->cache)
             return ds__alloc_failed(encoding->heap, CACHE_ENTRIES * sizeof *scratch->cache, "the word cache", error);
-        scratch->generation = 1;
+        if (!scratch->generation) scratch->generation = 1; /* 0 marks an empty entry */
     }
     cached *entry = word.size <= CACHED_BYTES ? cache_place(scratch, word) : NULL;
     if (entry && entry->generation == scratch->generation && entry->size == word.size &&

@@ -38,6 +38,8 @@ void ds__bpe_deinit(ds__bpe *bpe, ds__heap *heap);
 
 ds_status ds__bpe_encode(const ds__bpe *bpe, const ds__vocab *vocab, ds_encoding *encoding, const ds__view *view,
                          ds__piece word, ds_error *error) DS_MUST_CHECK;
+/* Empties the cache. */
+void ds__bpe_forget(ds__bpe_scratch *scratch);
 void ds__bpe_scratch_deinit(ds__bpe_scratch *scratch, ds__heap *heap);
 
 #endif

@@ -92,6 +92,9 @@ struct ds_encoding {
     uint64_t cache_opened;
 };
 
+ds_status ds__encoding_create(ds__heap *heap, ds_encoding **out, ds_error *error) DS_MUST_CHECK;
+void ds__encoding_destroy(ds_encoding *encoding);
+
 /* Room for `bytes` of text, and for as many origins if `with_origins`; the content stays. */
 ds_status ds__view_reserve(ds_encoding *encoding, ds__view_buffer *buffer, size_t bytes, bool with_origins,
                            ds_error *error) DS_MUST_CHECK;

@@ -25,12 +25,12 @@ static int ascii_fate(const ds__normalizer_step *step, int c) {
     }
 }
 
-void ds__normalizer_init(ds__normalizer *normalizer, const ds__normalizer_step *steps, size_t count) {
-    *normalizer = (ds__normalizer){.steps = steps, .count = count, .by_character = true};
+void ds__normalizer_prepare(ds__normalizer *normalizer) {
+    normalizer->by_character = true;
     for (int c = 0; c < 128; c++) {
         int fate = c;
-        for (size_t i = 0; i < count && fate >= 0 && fate != DS__NORMALIZER_DROPS; i++)
-            fate = ascii_fate(&steps[i], fate);
+        for (size_t i = 0; i < normalizer->count && fate >= 0 && fate != DS__NORMALIZER_DROPS; i++)
+            fate = ascii_fate(&normalizer->steps[i], fate);
         if (fate < 0) normalizer->by_character = false;
         normalizer->ascii[c] = (unsigned char)fate;
     }

@@ -27,15 +27,15 @@ typedef struct ds__normalizer_step {
 enum { DS__NORMALIZER_DROPS = 0xFF };
 
 typedef struct ds__normalizer {
-    const ds__normalizer_step *steps;
-    size_t count;
+    ds__normalizer_step *steps;
+    size_t count, capacity;
     /* Whether each ASCII character has a fate of its own, whatever stands around it: what it becomes, or DROPS. */
     bool by_character;
     unsigned char ascii[128];
 } ds__normalizer;
 
-/* Works out `ascii` for the steps, which the caller keeps. */
-void ds__normalizer_init(ds__normalizer *normalizer, const ds__normalizer_step *steps, size_t count);
+/* Works out `by_character` and `ascii` from the steps. */
+void ds__normalizer_prepare(ds__normalizer *normalizer);
 
 /* *out: `in` itself, or a view of the encoding's memory that stays valid until the next call. */
 ds_status ds__normalize(const ds__normalizer *normalizer, ds_encoding *encoding, ds__view in, ds__view *out,

@@ -34,7 +34,7 @@ typedef struct ds__presplit_step {
 
 typedef struct ds__presplit {
     ds__presplit_step *steps;
-    size_t count;
+    size_t count, capacity;
 } ds__presplit;
 
 /* Cuts the view; the words are in encoding->pieces.  *view changes when a space is put in front. */

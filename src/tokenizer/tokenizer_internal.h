@@ -35,7 +35,7 @@ struct ds_tokenizer {
 
     ds__vocab vocab;
     ds__added_token *added;
-    size_t added_count;
+    size_t added_count, added_capacity;
     ds__added_set added_raw, added_normalized;
     ds__normalizer normalizer;
     ds__presplit presplit;
@@ -56,17 +56,5 @@ ds_status ds__tokenizer_encode(const ds_tokenizer *tokenizer, ds_text text, cons
 
 ds_status ds__tokenizer_open(ds__heap *heap, const char *folder, ds_tokenizer **out, ds_error *error) DS_MUST_CHECK;
 void ds__tokenizer_close(ds_tokenizer *tokenizer);
-
-/* From one file's content; `name` stands for the file in messages. config: tokenizer_config.json's content or empty. */
-ds_status ds__tokenizer_parse_json(ds__heap *heap, const char *name, ds__str text, ds_tokenizer **out,
-                                   ds_error *error) DS_MUST_CHECK;
-ds_status ds__tokenizer_parse_vocab(ds__heap *heap, const char *name, ds__str text, const char *config_name,
-                                    ds__str config, ds_tokenizer **out, ds_error *error) DS_MUST_CHECK;
-
-/* What every loader does at the end: orders the vocabulary, builds the look-ups. */
-ds_status ds__tokenizer_finish(ds_tokenizer *tokenizer, const char *name, ds_error *error) DS_MUST_CHECK;
-/* An added token as a file states it. Its id must be the one that its text has, or the next free one. */
-ds_status ds__tokenizer_add(ds_tokenizer *tokenizer, const char *name, ds__added_token token, ds_error *error)
-    DS_MUST_CHECK;
 
 #endif

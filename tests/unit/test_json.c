@@ -123,10 +123,10 @@ static void wrong_texts_are_refused_with_a_sentence(void **state) {
     FAIL("\"\xC0\x80\"", "UTF-8");
     FAIL("\"\xF4\x90\x80\x80\"", "UTF-8");
     FAIL("{\"\xFF\":1}", "UTF-8");
-    FAIL("[", "ends");
+    FAIL("[", "ends where a value");
     FAIL("{", "ends where a key");
     FAIL("[1", "',' or ']'");
-    FAIL("[1,", "missing");
+    FAIL("[1,", "ends where a value");
     FAIL("[1,]", "']' where");
     FAIL("[,1]", "',' where");
     FAIL("[1}", "'}' where");
@@ -162,7 +162,7 @@ static void depth_is_capped(void **state) {
     nested(DS__JSON_MAX_DEPTH, true, NULL);
     nested(DS__JSON_MAX_DEPTH + 1, true, "deeper than 64");
     nested(1000000, false, "deeper than 64");
-    nested(DS__JSON_MAX_DEPTH, false, "missing");
+    nested(DS__JSON_MAX_DEPTH, false, "ends where a value");
 }
 
 static void every_prefix_of_a_text_is_refused(void **state) {
