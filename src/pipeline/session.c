@@ -90,7 +90,11 @@ static ds_status batch_append(ds_session *session, const ds_encoding *encoding, 
     return DS_OK;
 }
 
-static void batch_clear(ds__batch *batch) { batch->tokens = batch->texts = 0; }
+/* Empties the batch for new texts; the arrays that the last run read may move from now on. */
+static void start_batch(ds_session *session) {
+    session->batch.tokens = session->batch.texts = 0;
+    session->last = NULL;
+}
 
 /* The next of 1, 1.25, 1.5, 1.75 times a power of two: plans are made for few different sizes, at most 25 % too large. */
 static int64_t round_size(int64_t size) {
@@ -110,8 +114,8 @@ static ds_status find_execution(ds_session *session, ds__task task, const ds__ta
 
 /* Plans for rounded sizes, so that a stream of different batches soon stops planning; where the memory limit forbids the
  * rounding, exactly. */
-static ds_status reserve(ds_session *session, const ds__task_program *program, ds__execution *execution,
-                         const ds__batch *batch, ds_error *error) {
+static ds_status reserve(const ds__task_program *program, ds__execution *execution, const ds__batch *batch,
+                         ds_error *error) {
     int64_t symbols[DS__MAX_SYMBOLS];
     ds__task_symbols(program, round_size((int64_t)batch->tokens), round_size((int64_t)batch->texts), symbols);
     ds_status status = ds__execution_reserve(execution, symbols, error);
@@ -126,7 +130,7 @@ ds_status ds__session_run(ds_session *session, ds__task task, const ds__batch *b
     int64_t symbols[DS__MAX_SYMBOLS];
     const void *inputs[4] = {NULL};
     DS_TRY(find_execution(session, task, &program, &execution, error));
-    DS_TRY(reserve(session, program, execution, batch, error));
+    DS_TRY(reserve(program, execution, batch, error));
     if (program->ids >= 0) inputs[program->ids] = batch->ids;
     if (program->positions >= 0) inputs[program->positions] = batch->positions;
     if (program->type_ids >= 0) inputs[program->type_ids] = batch->type_ids;
@@ -171,7 +175,7 @@ static ds_status run_texts(ds_session *session, const ds__text_job *job, size_t 
     }
     DS_TRY(ds__session_run(session, job->task, batch, out, error));
     if (job->done) DS_TRY(job->done(session, job, first, error));
-    batch_clear(batch);
+    batch->tokens = batch->texts = 0;
     return DS_OK;
 }
 
@@ -193,7 +197,7 @@ ds_status ds__session_texts(ds_session *session, const ds__text_job *job, ds_run
     if (!session->model->tokenizer)
         return ds__fail(error, DS_INVALID_ARGUMENT, "%s was opened without its tokenizer, which texts need",
                         session->model->folder.path);
-    batch_clear(&session->batch);
+    start_batch(session);
     DS_TRY(token_budget(session, job->task, &budget, error));
     for (size_t i = 0; i < job->count; i++) {
         DS_TRY(encode(session, job, i, &counted, error));
@@ -214,7 +218,7 @@ ds_status ds__session_texts(ds_session *session, const ds__text_job *job, ds_run
 static ds_status pack_ids(ds_session *session, const ds_packed_batch *given, ds_error *error) {
     const ds__model_config *config = &session->model->folder.config;
     ds__batch *batch = &session->batch;
-    batch_clear(batch);
+    start_batch(session);
     if (given->texts == 0 || given->texts > DS__MAX_DIM || given->seq_start[0] != 0)
         return ds__fail(error, DS_INVALID_ARGUMENT, "a batch of %zu texts whose first starts at token %d; expected at least "
                         "one text and a start of 0", given->texts, given->texts ? given->seq_start[0] : 0);
@@ -247,7 +251,5 @@ ds_status ds__session_forward(ds_session *session, const ds_packed_batch *batch,
                     : output == DS_OUTPUT_LOGITS ? DS__TASK_LOGITS
                                                  : ds__embed_task(session->model->folder.pooling,
                                                                   session->model->folder.normalize);
-    ds_status status = ds__session_run(session, task, &session->batch, out, error);
-    batch_clear(&session->batch);
-    return status;
+    return ds__session_run(session, task, &session->batch, out, error);
 }

@@ -6,7 +6,7 @@
 #include "tokenizer/encoding.h"
 #include "tokenizer/vocab.h"
 
-enum { DS__BPE_NO_RANK = UINT32_MAX };
+#define DS__BPE_NO_RANK UINT32_MAX
 
 typedef struct ds__bpe_merge {
     uint64_t pair; /* left id << 32 | right id; ~0: free */

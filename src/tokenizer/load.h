@@ -64,6 +64,7 @@ int32_t ds__read_id(ds__str digits);
 /* ---- the parts of tokenizer.json: each reads the value that comes next ---- */
 
 void ds__load_model(ds__json *json, ds__loader *loader);             /* load_model.c */
+void ds__check_model_type(ds__json *json);                            /* load_model.c; reads nothing else */
 void ds__load_normalizer(ds__json *json, ds__loader *loader);        /* load_steps.c */
 void ds__load_pre_tokenizer(ds__json *json, ds__loader *loader);     /* load_steps.c */
 void ds__load_post_processor(ds__json *json, ds__loader *loader);    /* load_template.c */

@@ -58,6 +58,20 @@ static void read_parts(ds__json *json, ds__loader *loader, ds__str *added) {
     if (!has_model) ds__json_fail(json, DS_BAD_FORMAT, "model is missing");
 }
 
+/* After something else was refused: when the model's type is not supported either, that is the better answer. */
+static void prefer_model_type(ds__heap *heap, const char *name, ds__str text, ds_error *error) {
+    ds__json json;
+    ds_error better;
+    ds__json_init(&json, heap, name, text);
+    for (ds__str key; ds__json_next_key(&json, &key);) {
+        if (ds__str_is(key, "model") && ds__json_peek(&json) == DS__JSON_OBJECT)
+            ds__check_model_type(&json);
+        else
+            ds__json_skip(&json);
+    }
+    if (ds__json_finish(&json, &better) == DS_UNSUPPORTED && error) *error = better;
+}
+
 ds_status ds__load_json(ds__heap *heap, const char *name, ds__str text, ds_tokenizer **out, ds_error *error) {
     ds__loader *loader;
     ds__json json;
@@ -66,6 +80,7 @@ ds_status ds__load_json(ds__heap *heap, const char *name, ds__str text, ds_token
     ds__json_init(&json, heap, name, text);
     read_parts(&json, loader, &added);
     ds_status status = ds__json_finish(&json, error);
+    if (status == DS_UNSUPPORTED) prefer_model_type(heap, name, text, error);
     loader->model_tokens = (int32_t)loader->tokenizer->vocab.count;
     if (status == DS_OK && added.data) {
         ds__json_init(&json, heap, name, added);

@@ -210,20 +210,38 @@ static ds__str guess_type(const model *m) {
     return m->has_longest ? DS_STR("WordPiece") : DS_STR("WordLevel");
 }
 
+/* false: a type that is not supported, and an error. */
+static bool check_type(ds__json *json, ds__str type) {
+    if (ds__str_is(type, "WordPiece") || ds__str_is(type, "BPE")) return true;
+    ds__json_fail(json, DS_UNSUPPORTED, "model.type is \"%.*s\", and WordPiece and BPE are supported; take a model whose "
+                  "tokenizer is one of them", DS_STR_ARG(type));
+    return false;
+}
+
+void ds__check_model_type(ds__json *json) {
+    model m = {.type = {NULL, 0}};
+    for (ds__str key; ds__json_next_key(json, &key);) {
+        m.has_merges = m.has_merges || ds__str_is(key, "merges");
+        m.has_longest = m.has_longest || ds__str_is(key, "max_input_chars_per_word");
+        if (ds__str_is(key, "type") && ds__json_peek(json) == DS__JSON_STRING) {
+            m.type = ds__json_string(json, key);
+        } else {
+            m.has_vocab_list = m.has_vocab_list || (ds__str_is(key, "vocab") && ds__json_peek(json) == DS__JSON_ARRAY);
+            ds__json_skip(json);
+        }
+    }
+    if (ds__json_ok(json)) check_type(json, guess_type(&m));
+}
+
 void ds__load_model(ds__json *json, ds__loader *loader) {
     model m = {.type = {NULL, 0}};
     for (ds__str key; ds__json_next_key(json, &key);)
         if (!ds__json_take_null(json)) read_field(json, loader, &m, key);
-    if (!ds__json_ok(json)) return;
-    ds__str type = guess_type(&m);
-    bool wordpiece = ds__str_is(type, "WordPiece"), bpe = ds__str_is(type, "BPE");
-    if (!wordpiece && !bpe)
-        ds__json_fail(json, DS_UNSUPPORTED, "model.type is \"%.*s\", and WordPiece and BPE are supported; take a model "
-                      "whose tokenizer is one of them", DS_STR_ARG(type));
-    else if (!m.has_vocab)
+    if (!ds__json_ok(json) || !check_type(json, guess_type(&m))) return;
+    if (!m.has_vocab)
         ds__json_fail(json, DS_BAD_FORMAT, "model.vocab is %s, expected an object of tokens and ids",
                       m.has_vocab_list ? "an array" : "missing");
-    else if (wordpiece)
+    else if (ds__str_is(guess_type(&m), "WordPiece"))
         make_wordpiece(json, loader, &m);
     else
         make_bpe(json, loader, &m);

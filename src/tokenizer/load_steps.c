@@ -65,12 +65,12 @@ static void read_normalizer_field(ds__json *json, ds__loader *loader, normalizer
     }
 }
 
-static void check_replace(ds__json *json, const pattern *pattern) {
-    if (!pattern->text.data)
+static void check_replace(ds__json *json, const pattern *p) {
+    if (!p->text.data)
         ds__json_fail(json, DS_BAD_FORMAT, "normalizer Replace has no pattern");
-    else if (pattern->regex || !pattern->text.size)
-        ds__json_fail(json, DS_UNSUPPORTED, "normalizer Replace has the pattern \"%.*s\", %s", DS_STR_ARG(pattern->text),
-                      pattern->regex ? "a regular expression, and plain text is supported only" : "which is empty");
+    else if (p->regex || !p->text.size)
+        ds__json_fail(json, DS_UNSUPPORTED, "normalizer Replace has the pattern \"%.*s\", %s", DS_STR_ARG(p->text),
+                      p->regex ? "a regular expression, and plain text is supported only" : "which is empty");
 }
 
 void ds__load_normalizer(ds__json *json, ds__loader *loader) {

@@ -65,7 +65,6 @@ static void read_special(ds__json *json, ds__loader *loader, ds__str name) {
     int32_t ids[MOST];
     ds__str texts[MOST];
     size_t id_count = 0, text_count = 0;
-    name = ds__arena_copy(&loader->tokenizer->arena, name); /* reading on may not touch it, but keep it simple to see */
     for (ds__str key; ds__json_next_key(json, &key);) {
         bool is_ids = ds__str_is(key, "ids"), is_tokens = ds__str_is(key, "tokens");
         if (!is_ids && !is_tokens) ds__json_skip(json);

@@ -147,6 +147,7 @@ static ds_status split(const ds__presplit_step *step, ds_encoding *encoding, con
                        ds__pieces *out, ds_error *error) {
     size_t first = out->count;
     switch (step->kind) {
+    case DS__PRESPLIT_GPT2: return split_gpt2(encoding, view, word, out, error);
     case DS__PRESPLIT_BYTE_LEVEL:
         return step->gpt2_words ? split_gpt2(encoding, view, word, out, error)
                                 : ds__pieces_push(encoding, out, word, error);

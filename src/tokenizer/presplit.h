@@ -13,6 +13,7 @@ typedef enum ds__presplit_kind {
     DS__PRESPLIT_WHITESPACE_SPLIT,
     DS__PRESPLIT_PUNCTUATION,
     DS__PRESPLIT_PATTERN,     /* a regular expression */
+    DS__PRESPLIT_GPT2,        /* the one that byte level has built in */
 } ds__presplit_kind;
 
 /* What becomes of a match. */

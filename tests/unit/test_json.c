@@ -113,6 +113,8 @@ static void wrong_texts_are_refused_with_a_sentence(void **state) {
     FAIL("\"\\uDC00\"", "surrogate");
     FAIL("\"\\uD800\\uD800\"", "surrogate");
     FAIL("\"\\uD83D\\u0041\"", "surrogate");
+    FAIL("\"\\uD83D\\uE000\"", "surrogate");
+    FAIL("\"\\uD83D\\uDBFF\"", "surrogate");
     FAIL("\"\\uD83Dx\"", "surrogate");
     FAIL("\"a\nb\"", "0x0A");
     FAIL("\"\x01\"", "0x01");

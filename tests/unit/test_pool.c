@@ -34,8 +34,8 @@ static int close_heap(void **state) { return heap.bytes == 0 ? 0 : -1; }
 
 typedef struct job {
     int threads;
-    int runs[MAX_TASKS];                /* plain: each task owns its entry */
-    struct { int count; char pad[60]; } scratch[MAX_THREADS]; /* plain: each worker owns its entry */
+    int runs[MAX_TASKS];                 /* plain: each task owns its entry */
+    int scratch[MAX_THREADS][16];        /* plain: each worker owns its entry, a cache line */
     int out_of_range;
 } job;
 
@@ -46,7 +46,7 @@ static void count_task(void *argument, int task, int worker) {
         return;
     }
     j->runs[task]++;
-    j->scratch[worker].count++;
+    j->scratch[worker][0]++;
 }
 
 static void check_job(ds__pool *pool, int tasks) {
@@ -55,7 +55,7 @@ static void check_job(ds__pool *pool, int tasks) {
     j.threads = ds__pool_threads(pool);
     ds__pool_run(pool, tasks, count_task, &j);
     int total = 0;
-    for (int i = 0; i < j.threads; i++) total += j.scratch[i].count;
+    for (int i = 0; i < j.threads; i++) total += j.scratch[i][0];
     assert_int_equal(j.out_of_range, 0);
     assert_int_equal(total, tasks);
     for (int i = 0; i < MAX_TASKS; i++) assert_int_equal(j.runs[i], i < tasks);
@@ -128,28 +128,43 @@ static void nested_task(void *argument, int task, int worker) {
 
 typedef struct nests {
     ds__pool *pool;
+    pthread_barrier_t *together; /* may be NULL; as many tasks as threads, so that every worker gets one */
     nest each[64];
 } nests;
 
 static void outer_task(void *argument, int task, int worker) {
     nests *n = argument;
+    if (n->together) pthread_barrier_wait(n->together);
     n->each[task] = (nest){.pool = n->pool, .depth = 2, .worker = worker, .thread = pthread_self()};
     ds__pool_run(n->pool, 3, nested_task, &n->each[task]);
     ds__pool_run(n->pool, 0, nested_task, NULL);
 }
 
+static void check_nests(nests *n, int tasks) {
+    ds__pool_run(n->pool, tasks, outer_task, n);
+    for (int i = 0; i < tasks; i++) {
+        assert_int_equal(n->each[i].leaves, 27);
+        assert_int_equal(n->each[i].wrong, 0);
+    }
+}
+
 static void nested_jobs_run_inline_with_the_same_worker(void **state) {
     for (int threads = 1; threads <= 4; threads++) {
-        static const int task_counts[] = {1, 2, 64}; /* a job of one task has a path of its own */
-        for (int c = 0; c < 3; c++) {
-            nests n = {.pool = make_pool(threads)};
-            ds__pool_run(n.pool, task_counts[c], outer_task, &n);
-            for (int i = 0; i < task_counts[c]; i++) {
-                assert_int_equal(n.each[i].leaves, 27);
-                assert_int_equal(n.each[i].wrong, 0);
-            }
-            ds__pool_destroy(n.pool);
+        nests n = {.pool = make_pool(threads)};
+        check_nests(&n, 1); /* a job of one task has a path of its own */
+        check_nests(&n, 2);
+        check_nests(&n, 64);
+        pthread_barrier_t together;
+        assert_int_equal(pthread_barrier_init(&together, NULL, (unsigned)threads), 0);
+        n.together = &together;
+        for (int round = 0; round < 50; round++) {
+            check_nests(&n, threads);
+            int seen = 0; /* all at once, so each on a worker of its own */
+            for (int i = 0; i < threads; i++) seen |= 1 << n.each[i].worker;
+            assert_int_equal(seen, (1 << threads) - 1);
         }
+        pthread_barrier_destroy(&together);
+        ds__pool_destroy(n.pool);
     }
 }
 
