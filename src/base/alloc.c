@@ -48,11 +48,14 @@ static size_t block_size(size_t bytes) { return bytes ? bytes : 1; }
 void *ds__alloc(ds__heap *heap, size_t bytes) {
     bytes = block_size(bytes);
     uint64_t number = atomic_fetch_add_explicit(&heap->allocations, 1, memory_order_relaxed) + 1;
-    if (number == atomic_load_explicit(&heap->fail_at, memory_order_relaxed)) return NULL;
-    if (bytes > SIZE_MAX / 2 || !reserve(heap, bytes)) return NULL;
-    void *memory = heap->host.allocate(heap->host.user, bytes, DS__ALIGNMENT);
-    if (!memory) atomic_fetch_sub_explicit(&heap->bytes, bytes, memory_order_relaxed);
-    return memory;
+    bool injected = number == atomic_load_explicit(&heap->fail_at, memory_order_relaxed);
+    bool reserved = !injected && bytes <= SIZE_MAX / 2 && reserve(heap, bytes);
+    void *memory = reserved ? heap->host.allocate(heap->host.user, bytes, DS__ALIGNMENT) : NULL;
+    if (memory) return memory;
+    if (reserved) atomic_fetch_sub_explicit(&heap->bytes, bytes, memory_order_relaxed);
+    bool by_limit = heap->limit && !injected && !reserved;
+    atomic_store_explicit(&heap->refused_bytes, by_limit ? bytes : 0, memory_order_relaxed);
+    return NULL;
 }
 
 void *ds__alloc_zeroed(ds__heap *heap, size_t bytes) {
@@ -78,11 +81,13 @@ void *ds__resize(ds__heap *heap, void *memory, size_t old_bytes, size_t new_byte
 
 ds_status ds__alloc_failed(const ds__heap *heap, size_t bytes, const char *what, ds_error *error) {
     uint64_t held = atomic_load_explicit(&heap->bytes, memory_order_relaxed);
-    if (heap->limit && held + bytes > heap->limit)
+    /* What was really asked for may be more than what the caller knows: a growing array doubles. */
+    uint64_t refused = atomic_load_explicit(&heap->refused_bytes, memory_order_relaxed);
+    if (refused)
         return ds__fail(error, DS_MEMORY_LIMIT,
-                        "%s needs %zu bytes, but only %" PRIu64 " of the memory limit of %" PRIu64
+                        "%s needs %" PRIu64 " bytes, but only %" PRIu64 " of the memory limit of %" PRIu64
                         " are left; raise the limit or lower the batch or sequence length",
-                        what, bytes, heap->limit > held ? heap->limit - held : 0, heap->limit);
+                        what, refused, heap->limit > held ? heap->limit - held : 0, heap->limit);
     return ds__fail(error, DS_OUT_OF_MEMORY, "out of memory: the allocator refused %zu bytes for %s (%" PRIu64 " held)",
                     bytes, what, held);
 }

@@ -17,6 +17,8 @@ typedef struct ds__heap {
     ds_allocator host;
     uint64_t limit; /* 0: none */
     _Atomic uint64_t bytes, peak_bytes, allocations;
+    /* What the last failed allocation asked for, when the limit refused it; 0 when the host or a test did. */
+    _Atomic uint64_t refused_bytes;
     /* Tests only: the allocation with this number (counted from 1) and no other fails; 0: none. */
     _Atomic uint64_t fail_at;
 } ds__heap;

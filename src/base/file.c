@@ -66,7 +66,7 @@ static ds_status open_regular(const char *path, int *fd, size_t *size, ds_error 
 
 ds_status ds__file_map_open(const char *path, ds__file_map *out, ds_error *error) {
     int fd;
-    size_t size;
+    size_t size = 0;
     DS_TRY(open_regular(path, &fd, &size, error));
     *out = (ds__file_map){NULL, size};
     ds_status status = DS_OK;

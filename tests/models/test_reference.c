@@ -49,7 +49,9 @@ static void check_forward(const model_case *m, ds_session *session, const char *
     const float *embedding = model_case_floats(m, "embedding"), *logits = model_case_floats(m, "logits");
     if (embedding) {
         assert_int_equal(ds_forward(session, &batch, DS_OUTPUT_EMBEDDING, out, &error), DS_OK);
-        check(name, "embedding", largest_difference(out, embedding, m->count * hidden), vector_bound);
+        for (size_t i = 0; i < m->count; i++) /* longer texts were cut before PyTorch embedded them */
+            if (batch.seq_start[i + 1] - batch.seq_start[i] <= info->embed_max_tokens)
+                check(name, "embedding", largest_difference(out + i * hidden, embedding + i * hidden, hidden), vector_bound);
     }
     if (logits) {
         size_t rows = info->head == DS_HEAD_TOKEN ? m->tokens : m->count;
@@ -132,7 +134,36 @@ static void scores_follow_the_problem_type(void **state) {
     }
 }
 
-/* Tags: one span a word, its label that of the first piece. */
+/* The spans of one text must be its words, each with the label that PyTorch's logits give its first piece.
+ * logits: of the text's first token. */
+static void check_spans(const model_case *m, const ds_model *model, const ds_session *session, size_t text,
+                        const float *logits) {
+    size_t labels = (size_t)ds_model_describe(model)->labels, count, span = 0;
+    const ds_tag_span *spans = ds_session_tags(session, text, &count);
+    ds_encoding *encoding;
+    assert_int_equal(ds_encoding_create(context, &encoding, &error), DS_OK);
+    assert_int_equal(ds_tokenizer_encode(ds_model_tokenizer(model), m->texts[text], NULL,
+                                         ds_model_describe(model)->max_tokens, encoding, &error), DS_OK);
+    const int32_t *words = ds_encoding_words(encoding), *offsets = ds_encoding_offsets(encoding);
+    for (size_t t = 0; t < ds_encoding_size(encoding); t++) {
+        if (words[t] < 0 || (t > 0 && words[t] == words[t - 1])) continue;
+        const float *row = logits + t * labels;
+        size_t best = 0, last = t;
+        for (size_t c = 1; c < labels; c++) best = row[c] > row[best] ? c : best;
+        while (last + 1 < ds_encoding_size(encoding) && words[last + 1] == words[t]) last++;
+        assert_true(span < count);
+        assert_int_equal(spans[span].start, offsets[2 * t]);
+        assert_int_equal(spans[span].end, offsets[2 * last + 1]);
+        if (row[best] - row[(size_t)spans[span].label] > 1e-3f)
+            fail_msg("%s: text %zu: word %zu has label %d, PyTorch's logits say %zu", m->folder, text, span,
+                     spans[span].label, best);
+        assert_true(spans[span].score > 0 && spans[span].score <= 1);
+        span++;
+    }
+    assert_int_equal(span, count);
+    ds_encoding_destroy(encoding);
+}
+
 static void tags_follow_the_logits(void **state) {
     (void)state;
     static const char *const models[] = {"bert_token", "roberta_token", "distilbert_token"};
@@ -142,30 +173,10 @@ static void tags_follow_the_logits(void **state) {
         ds_model *model = must_open(context, m.folder);
         ds_session *session = must_session(model);
         size_t labels = (size_t)ds_model_describe(model)->labels;
-        const int32_t *start = model_case_ints(&m, "seq_start"), *offsets = model_case_ints(&m, "offsets");
-        const float *logits = model_case_floats(&m, "logits");
+        const int32_t *start = model_case_ints(&m, "seq_start");
         if (ds_tag(session, m.texts, m.count, NULL, NULL, &error) != DS_OK) fail_msg("%s", error.message);
-        for (size_t i = 0; i < m.count; i++) {
-            size_t count, previous_end = 0;
-            const ds_tag_span *spans = ds_session_tags(session, i, &count);
-            for (size_t s = 0; s < count; s++) {
-                assert_true(spans[s].start <= spans[s].end && spans[s].end <= m.texts[i].size);
-                assert_true(spans[s].start >= previous_end || spans[s].start == spans[s].end);
-                previous_end = spans[s].end;
-                /* the first token whose offsets start where the span starts */
-                int32_t t = start[i];
-                while (t < start[i + 1] && !((size_t)offsets[2 * t] == spans[s].start && offsets[2 * t + 1] > offsets[2 * t]))
-                    t++;
-                if (t == start[i + 1]) continue; /* an empty span: a piece that stands for no byte */
-                const float *row = logits + (size_t)t * labels;
-                size_t best = 0;
-                for (size_t c = 1; c < labels; c++) best = row[c] > row[best] ? c : best;
-                if (row[best] - row[(size_t)spans[s].label] > 1e-3f)
-                    fail_msg("%s: text %zu: span %zu has label %d, PyTorch's logits say %zu", models[k], i, s, spans[s].label,
-                             best);
-            }
-            assert_true(count > 0);
-        }
+        for (size_t i = 0; i < m.count; i++)
+            check_spans(&m, model, session, i, model_case_floats(&m, "logits") + (size_t)start[i] * labels);
         ds_session_destroy(session);
         ds_model_close(model);
         model_case_close(&m);
