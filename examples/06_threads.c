@@ -9,16 +9,18 @@
 
 enum { THREADS = 3, CALLS = 20 };
 
+/* NULL, or what went wrong. */
 static void *serve(void *argument) {
+    static char no_session[] = "no session", no_vectors[] = "a call failed";
     ds_model *model = argument;
     ds_session *session;
     ds_error error;
     static const ds_text texts[] = {{"Where is my card?", 17}, {"I want my money back", 20}};
-    if (ds_session_create(model, &session, &error) != DS_OK) return "no session";
+    if (ds_session_create(model, &session, &error) != DS_OK) return no_session;
     float *vectors = malloc(2 * (size_t)ds_model_describe(model)->hidden_size * sizeof *vectors);
     void *wrong = NULL;
     for (int i = 0; i < CALLS && !wrong; i++)
-        if (ds_embed(session, texts, 2, NULL, vectors, NULL, &error) != DS_OK) wrong = "a call failed";
+        if (ds_embed(session, texts, 2, NULL, vectors, NULL, &error) != DS_OK) wrong = no_vectors;
     free(vectors);
     ds_session_destroy(session);
     return wrong;

@@ -263,6 +263,13 @@ static void wrong_kind(ds__json *json, ds__str field, const char *expected) {
         ds__json_fail(json, DS_BAD_FORMAT, "%.*s is \"%.*s\", expected %s", DS_STR_ARG(field), DS_STR_ARG(text), expected);
         return;
     }
+    if (kind == DS__JSON_NUMBER || kind == DS__JSON_BOOL) { /* its text, up to where it can end */
+        const char *c = json->cursor;
+        while (c < json->end && c - json->cursor < 40 && !strchr(",]} \t\r\n", *c)) c++;
+        ds__str text = {json->cursor, (size_t)(c - json->cursor)};
+        ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %.*s, expected %s", DS_STR_ARG(field), DS_STR_ARG(text), expected);
+        return;
+    }
     ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %s, expected %s", DS_STR_ARG(field), kinds[kind], expected);
 }
 
