@@ -11,7 +11,8 @@ static void touch(const ds__safetensors *file) {
         FUZZ_CHECK(tensor->data >= map->data && tensor->bytes <= map->size);
         FUZZ_CHECK((size_t)(tensor->data - map->data) <= map->size - tensor->bytes);
         FUZZ_CHECK(tensor->rank >= 0 && tensor->rank <= DS_MAX_RANK);
-        FUZZ_CHECK(tensor->name.data[tensor->name.size] == '\0' && tensor->dtype_name.data[tensor->dtype_name.size] == '\0');
+        FUZZ_CHECK(tensor->name.data[tensor->name.size] == '\0' &&
+                   tensor->dtype_name.data[tensor->dtype_name.size] == '\0');
         FUZZ_CHECK(ds__safetensors_find(file, tensor->name) == tensor);
         size_t elements = 1;
         for (int d = 0; d < tensor->rank; d++) elements *= (size_t)tensor->shape[d];

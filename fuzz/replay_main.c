@@ -1,4 +1,5 @@
-/* Runs a fuzzer's function on every file of the folders and files given: the corpus as an ordinary test, any compiler. */
+/* Runs a fuzzer's function on every file of the folders and files given: the corpus as an ordinary test, any compiler.
+ */
 #include <dirent.h>
 #include <sys/stat.h>
 

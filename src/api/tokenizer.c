@@ -10,14 +10,16 @@ ds_status ds_tokenizer_open(ds_context *context, const char *folder, ds_tokenize
 
 void ds_tokenizer_close(ds_tokenizer *tokenizer) { ds__tokenizer_close(tokenizer); }
 
-int32_t ds_tokenizer_size(const ds_tokenizer *tokenizer) { return tokenizer->vocab.size; }
+int32_t ds_tokenizer_size(const ds_tokenizer *tokenizer) {
+    return tokenizer->vocab.size > tokenizer->extra.size ? tokenizer->vocab.size : tokenizer->extra.size;
+}
 
 int32_t ds_tokenizer_id(const ds_tokenizer *tokenizer, ds_text token) {
-    return ds__vocab_find(&tokenizer->vocab, (ds__str){token.data, token.size});
+    return ds__tokenizer_id(tokenizer, (ds__str){token.data, token.size});
 }
 
 ds_text ds_tokenizer_token(const ds_tokenizer *tokenizer, int32_t id) {
-    ds__str text = ds__vocab_text(&tokenizer->vocab, id);
+    ds__str text = ds__tokenizer_token(tokenizer, id);
     return (ds_text){text.data, text.size};
 }
 

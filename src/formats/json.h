@@ -32,19 +32,19 @@ typedef enum ds__json_kind {
 
 typedef struct ds__json {
     const char *cursor, *end, *start;
-    const char *name;        /* for messages: the file's path or what the text is; borrowed */
-    ds__arena scratch;       /* unescaped strings; they live until ds__json_finish */
+    const char *name;  /* for messages: the file's path or what the text is; borrowed */
+    ds__arena scratch; /* unescaped strings; they live until ds__json_finish */
     int depth;
-    bool wants_value;        /* at the start, behind a key, or at an item: a container begins here, none goes on */
+    bool wants_value; /* at the start, behind a key, or at an item: a container begins here, none goes on */
     bool is_first[DS__JSON_MAX_DEPTH]; /* per open container: nothing has been read in it yet, so no comma is due */
     char closer[DS__JSON_MAX_DEPTH];   /* '}' or ']' */
-    ds_error error;          /* status DS_OK until something went wrong */
+    ds_error error;                    /* status DS_OK until something went wrong */
 } ds__json;
 
 /* text: borrowed until ds__json_finish; need not be NUL-terminated; a UTF-8 byte order mark is skipped. */
 void ds__json_init(ds__json *json, ds__heap *heap, const char *name, ds__str text);
-/* Checks that nothing but white space is left, frees the scratch memory, and reports the first error with the line it is
- * on ("config.json, line 3: ..."). Must be called once, whatever happened; strings read before become invalid. */
+/* Checks that nothing but white space is left, frees the scratch memory, and reports the first error with the line it
+ * is on ("config.json, line 3: ..."). Must be called once, whatever happened; strings read before become invalid. */
 DS_MUST_CHECK ds_status ds__json_finish(ds__json *json, ds_error *error);
 /* Records an error of the caller's own (a wrong value), unless one is there already; the position is added. */
 void ds__json_fail(ds__json *json, ds_status status, const char *format, ...) DS_PRINTF(3, 4);
@@ -53,8 +53,8 @@ static inline bool ds__json_ok(const ds__json *json) { return json->error.status
 /* What comes next, without consuming it. */
 ds__json_kind ds__json_peek(ds__json *json);
 
-/* In an object: the next key (unescaped). Reads the opening brace on the first call; false after the closing brace or on
- * an error (also when the value is not an object). The value must be consumed before the next call. */
+/* In an object: the next key (unescaped). Reads the opening brace on the first call; false after the closing brace or
+ * on an error (also when the value is not an object). The value must be consumed before the next call. */
 bool ds__json_next_key(ds__json *json, ds__str *key);
 /* In an array: true when an item follows. Same rules. */
 bool ds__json_next_item(ds__json *json);

@@ -1,4 +1,5 @@
-/* The pull reader of json.h: one pass over the bytes, no tree; a string without escapes is a piece of the text itself. */
+/* The pull reader of json.h: one pass over the bytes, no tree; a string without escapes is a piece of the text itself.
+ */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,8 +10,7 @@
 #include "formats/json.h"
 
 void ds__json_init(ds__json *json, ds__heap *heap, const char *name, ds__str text) {
-    *json = (ds__json){.start = text.data, .cursor = text.data, .end = text.data, .name = name,
-                        .wants_value = true};
+    *json = (ds__json){.start = text.data, .cursor = text.data, .end = text.data, .name = name, .wants_value = true};
     if (text.size) json->end += text.size;
     ds__arena_init(&json->scratch, heap, 0);
     if (text.size >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0) json->cursor += 3;
@@ -131,7 +131,8 @@ static const char *find_quote(ds__json *json, const char *c, bool *escaped, bool
             *wide = true;
         } else if (byte < 0x20) {
             json->cursor = c;
-            ds__json_fail(json, DS_BAD_FORMAT, "a string has the control character 0x%02X, which must be escaped", byte);
+            ds__json_fail(json, DS_BAD_FORMAT, "a string has the control character 0x%02X, which must be escaped",
+                          byte);
             return NULL;
         }
     }
@@ -254,13 +255,15 @@ bool ds__json_take_null(ds__json *json) { return ds__json_peek(json) == DS__JSON
 
 /* Names a value of the wrong kind with what it is. */
 static void wrong_kind(ds__json *json, ds__str field, const char *expected) {
-    static const char *const kinds[] = {"null", "a truth value", "a number", "a text", "an array", "an object", "missing"};
+    static const char *const kinds[] = {"null",     "a truth value", "a number", "a text",
+                                        "an array", "an object",     "missing"};
     if (!ds__json_ok(json)) return;
     ds__json_kind kind = ds__json_peek(json);
     if (kind == DS__JSON_STRING) {
         ds__str text = read_string(json);
         if (text.size > 60) text.size = 60;
-        ds__json_fail(json, DS_BAD_FORMAT, "%.*s is \"%.*s\", expected %s", DS_STR_ARG(field), DS_STR_ARG(text), expected);
+        ds__json_fail(json, DS_BAD_FORMAT, "%.*s is \"%.*s\", expected %s", DS_STR_ARG(field), DS_STR_ARG(text),
+                      expected);
         return;
     }
     if (kind == DS__JSON_NUMBER || kind == DS__JSON_BOOL) { /* its text, up to where it can end */
@@ -290,7 +293,8 @@ bool ds__json_bool(ds__json *json, ds__str field) {
 
 static bool is_digit(const char *c, const char *end) { return c < end && *c >= '0' && *c <= '9'; }
 
-/* The extent of the number at the cursor by RFC 8259's grammar; size 0 if there is none. *whole: no fraction, no exponent. */
+/* The extent of the number at the cursor by RFC 8259's grammar; size 0 if there is none. *whole: no fraction, no
+ * exponent. */
 static ds__str number_extent(const ds__json *json, bool *whole) {
     const char *c = json->cursor, *end = json->end;
     *whole = true;

@@ -59,7 +59,8 @@ static bool write_all(int fd, const void *data, size_t size) {
 
 /* Magic, version 1.0, the length of the dictionary, the dictionary padded with spaces and a newline. */
 static void make_header(const ds__npy *npy, char header[HEADER_BYTES]) {
-    static const unsigned char magic[MAGIC_BYTES] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, HEADER_BYTES - MAGIC_BYTES, 0};
+    static const unsigned char magic[MAGIC_BYTES] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, HEADER_BYTES - MAGIC_BYTES,
+                                                     0};
     memset(header, ' ', HEADER_BYTES);
     memcpy(header, magic, MAGIC_BYTES);
     int length = snprintf(header + MAGIC_BYTES, HEADER_BYTES - MAGIC_BYTES,
@@ -129,7 +130,8 @@ static ds_status complete(ds__npy *npy, ds_error *error) {
         bool written = write_all(npy->fd, header, sizeof header) && write_all(npy->fd, npy->kept.data, npy->kept.size);
         return written ? DS_OK : failed(npy, "write", error);
     }
-    if (pwrite(npy->fd, header, sizeof header, 0) != HEADER_BYTES || fsync(npy->fd) != 0) return failed(npy, "write", error);
+    if (pwrite(npy->fd, header, sizeof header, 0) != HEADER_BYTES || fsync(npy->fd) != 0)
+        return failed(npy, "write", error);
     const char *temporary = ds__buffer_cstr(&npy->temporary), *path = ds__buffer_cstr(&npy->path);
     if (!temporary || !path) return ds__alloc_failed(npy->heap, npy->path.size, "a file's path", error);
     return rename(temporary, path) == 0 ? DS_OK : failed(npy, "replace", error);

@@ -122,7 +122,9 @@ static void check_entry(const ds__safetensors *file, ds__json *json, entry *e) {
     size_t room = file->map.size - file->data_start, bytes = 1;
     if (!e->has_dtype || !e->has_shape || !e->has_offsets) {
         ds__json_fail(json, DS_BAD_FORMAT, "tensor \"%.*s\" has no %s", DS_STR_ARG(tensor->name),
-                      !e->has_dtype ? "dtype" : !e->has_shape ? "shape" : "data_offsets");
+                      !e->has_dtype   ? "dtype"
+                      : !e->has_shape ? "shape"
+                                      : "data_offsets");
         return;
     }
     if (e->begin > e->end || e->end > room) {
@@ -168,8 +170,10 @@ static void read_entry(ds__safetensors *file, ds__json *json, ds__str name) {
         else if (ds__str_is(key, "data_offsets") && !e.has_offsets)
             read_offsets(json, &e);
         else
-            ds__json_fail(json, DS_BAD_FORMAT, "tensor \"%.*s\" has the field \"%.*s\", expected dtype, shape and "
-                          "data_offsets, each once", DS_STR_ARG(e.tensor.name), DS_STR_ARG(key));
+            ds__json_fail(json, DS_BAD_FORMAT,
+                          "tensor \"%.*s\" has the field \"%.*s\", expected dtype, shape and "
+                          "data_offsets, each once",
+                          DS_STR_ARG(e.tensor.name), DS_STR_ARG(key));
     }
     if (ds__json_ok(json)) check_entry(file, json, &e);
     if (ds__json_ok(json)) file->tensors[file->count++] = e.tensor;
@@ -192,14 +196,15 @@ static ds_status check_layout(ds__safetensors *file, ds_error *error) {
     for (size_t i = 0; i < file->count; at = file->tensors[i].data + file->tensors[i].bytes, i++) {
         const ds__safetensor *tensor = &file->tensors[i];
         if (tensor->data != at)
-            return ds__fail(error, DS_BAD_FORMAT, "%s: tensor \"%.*s\" begins at byte %zu of the data, but %s ends at %zu: %s",
-                            file->path, DS_STR_ARG(tensor->name), (size_t)(tensor->data - start),
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "%s: tensor \"%.*s\" begins at byte %zu of the data, but %s ends at %zu: %s", file->path,
+                            DS_STR_ARG(tensor->name), (size_t)(tensor->data - start),
                             i ? "the one before it" : "the header", (size_t)(at - start),
                             tensor->data < at ? "they overlap" : "there is a gap");
     }
     if (at != file->map.data + file->map.size)
-        return ds__fail(error, DS_BAD_FORMAT, "%s: the tensors end at byte %zu of the data, but the file has %zu", file->path,
-                        (size_t)(at - start), file->map.size - file->data_start);
+        return ds__fail(error, DS_BAD_FORMAT, "%s: the tensors end at byte %zu of the data, but the file has %zu",
+                        file->path, (size_t)(at - start), file->map.size - file->data_start);
     if (file->count) qsort(file->tensors, file->count, sizeof *file->tensors, by_name);
     for (size_t i = 1; i < file->count; i++)
         if (ds__str_equal(file->tensors[i - 1].name, file->tensors[i].name))
@@ -215,12 +220,14 @@ static ds_status read_header(ds__safetensors *file, ds_error *error) {
                         file->map.size, LENGTH_BYTES);
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | file->map.data[i];
     if (length > MAX_HEADER_BYTES || length > file->map.size - LENGTH_BYTES)
-        return ds__fail(error, DS_BAD_FORMAT, "%s: its header is said to have %llu bytes, but the file has %zu behind its "
-                        "length, and at most %d are read", file->path, (unsigned long long)length,
-                        file->map.size - LENGTH_BYTES, MAX_HEADER_BYTES);
+        return ds__fail(error, DS_BAD_FORMAT,
+                        "%s: its header is said to have %llu bytes, but the file has %zu behind its "
+                        "length, and at most %d are read",
+                        file->path, (unsigned long long)length, file->map.size - LENGTH_BYTES, MAX_HEADER_BYTES);
     file->data_start = LENGTH_BYTES + (size_t)length;
     ds__json json;
-    ds__json_init(&json, file->heap, file->path, (ds__str){(const char *)file->map.data + LENGTH_BYTES, (size_t)length});
+    ds__json_init(&json, file->heap, file->path,
+                  (ds__str){(const char *)file->map.data + LENGTH_BYTES, (size_t)length});
     for (ds__str key; ds__json_next_key(&json, &key);) {
         if (ds__str_is(key, "__metadata__"))
             ds__json_skip(&json);

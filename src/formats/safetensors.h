@@ -1,4 +1,5 @@
-/* safetensors (huggingface.co/docs/safetensors): 8 bytes with the header's length, a JSON header, the tensors' bytes. */
+/* safetensors (huggingface.co/docs/safetensors): 8 bytes with the header's length, a JSON header, the tensors' bytes.
+ */
 #ifndef DS_FORMATS_SAFETENSORS_H
 #define DS_FORMATS_SAFETENSORS_H
 

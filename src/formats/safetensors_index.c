@@ -31,7 +31,8 @@ size_t ds__weights_count(const ds__weights *weights) {
 
 const ds__safetensor *ds__weights_at(const ds__weights *weights, size_t index) {
     size_t shard = 0;
-    while (index >= ds__safetensors_count(weights->shards[shard])) index -= ds__safetensors_count(weights->shards[shard++]);
+    while (index >= ds__safetensors_count(weights->shards[shard]))
+        index -= ds__safetensors_count(weights->shards[shard++]);
     return ds__safetensors_at(weights->shards[shard], index);
 }
 
@@ -80,7 +81,8 @@ static ds__safetensors *find_shard(ds__weights *weights, ds__json *json, const c
     for (size_t i = 0; i < weights->shard_count; i++)
         if (ds__str_equal(weights->shard_names[i], name)) return weights->shards[i];
     if (!stays_inside(name)) {
-        ds__json_fail(json, DS_BAD_FORMAT, "weight_map names the file \"%.*s\", expected a name in the model's own folder",
+        ds__json_fail(json, DS_BAD_FORMAT,
+                      "weight_map names the file \"%.*s\", expected a name in the model's own folder",
                       DS_STR_ARG(name));
         return NULL;
     }
@@ -149,8 +151,9 @@ static ds_status read_index(ds__weights *weights, const char *folder, ds_error *
 
 /* Nothing readable is there: say what is there instead, and what to do. */
 static ds_status nothing_found(ds__heap *heap, const char *folder, ds_error *error) {
-    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5",
-                                         "flax_model.msgpack", "model.onnx", "model.gguf"};
+    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                         "tf_model.h5",       "flax_model.msgpack",
+                                         "model.onnx",        "model.gguf"};
     ds__buffer path;
     ds__buffer_init(&path, heap);
     const char *found = NULL;
@@ -160,8 +163,10 @@ static ds_status nothing_found(ds__heap *heap, const char *folder, ds_error *err
     }
     ds__buffer_deinit(&path);
     if (found)
-        return ds__fail(error, DS_UNSUPPORTED, "%s: has %s, which is not supported, and no %s; convert it with "
-                        "transformers: model.save_pretrained(folder, safe_serialization=True)", folder, found, single_name);
+        return ds__fail(error, DS_UNSUPPORTED,
+                        "%s: has %s, which is not supported, and no %s; convert it with "
+                        "transformers: model.save_pretrained(folder, safe_serialization=True)",
+                        folder, found, single_name);
     return ds__fail(error, DS_NOT_FOUND, "%s: has neither %s nor %s", folder, single_name, index_name);
 }
 

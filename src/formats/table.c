@@ -70,8 +70,10 @@ static ds_status fill(ds__table *table, ds_error *error) {
 
 static ds_status add_bytes(ds__table *table, const char *bytes, size_t size, ds_error *error) {
     if (table->record.size + size > DS__TABLE_MAX_RECORD)
-        return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: a record of more than %d bytes; is a quote never closed, or is "
-                        "this not a text file?", name_of(table), table->record_line, DS__TABLE_MAX_RECORD);
+        return ds__fail(error, DS_BAD_FORMAT,
+                        "%s, line %zu: a record of more than %d bytes; is a quote never closed, or is "
+                        "this not a text file?",
+                        name_of(table), table->record_line, DS__TABLE_MAX_RECORD);
     ds__buffer_append(&table->record, bytes, size);
     if (table->record.failed) return ds__alloc_failed(table->heap, table->record.size + size, "a record", error);
     return DS_OK;
@@ -93,7 +95,8 @@ static void close_field(ds__table *table) {
     last->size = table->record.size - last->first;
 }
 
-/* Appends bytes up to the first of the stop bytes (or the end of the chunk); *stop gets it, -1 at the end of the file. */
+/* Appends bytes up to the first of the stop bytes (or the end of the chunk); *stop gets it, -1 at the end of the file.
+ */
 static ds_status take_until(ds__table *table, char stop_a, char stop_b, int *stop, ds_error *error) {
     for (;;) {
         DS_TRY(fill(table, error));
@@ -204,8 +207,8 @@ static ds_status no_such_column(ds__table *table, const char *name, ds_error *er
         ds__buffer_printf(&names, "%s%.*s", i ? ", " : "", text.size > 60 ? 60 : (int)text.size, text.data);
     }
     const char *list = ds__buffer_cstr(&names);
-    ds_status status = ds__fail(error, DS_NOT_FOUND, "%s: has no column \"%s\"; its columns are: %s", name_of(table), name,
-                                list ? list : "?");
+    ds_status status = ds__fail(error, DS_NOT_FOUND, "%s: has no column \"%s\"; its columns are: %s", name_of(table),
+                                name, list ? list : "?");
     ds__buffer_deinit(&names);
     return status;
 }
@@ -221,8 +224,10 @@ static ds_status numbered_column(ds__table *table, const char *digits, size_t *c
     const char *c = digits;
     while (*c >= '0' && *c <= '9' && number <= DS__TABLE_MAX_COLUMNS) number = number * 10 + (size_t)(*c++ - '0');
     if (*c || number < 1 || number > DS__TABLE_MAX_COLUMNS)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: the column is \"%s\", but without a header columns are numbers from 1 "
-                        "to %d", name_of(table), digits, DS__TABLE_MAX_COLUMNS);
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "%s: the column is \"%s\", but without a header columns are numbers from 1 "
+                        "to %d",
+                        name_of(table), digits, DS__TABLE_MAX_COLUMNS);
     *column = number - 1;
     return DS_OK;
 }
@@ -299,8 +304,8 @@ ds_status ds__table_open(ds__heap *heap, const ds__table_options *options, ds__t
 
 static ds_status take_column(ds__table *table, size_t column, ds__str *out, ds_error *error) {
     if (column >= table->field_count)
-        return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: has %zu columns, but column %zu is asked for", name_of(table),
-                        table->record_line, table->field_count, column + 1);
+        return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: has %zu columns, but column %zu is asked for",
+                        name_of(table), table->record_line, table->field_count, column + 1);
     *out = field_text(table, column);
     return DS_OK;
 }

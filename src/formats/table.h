@@ -1,9 +1,9 @@
 /* Texts from a file, one record at a time: plain lines, CSV (RFC 4180) or TSV (tabs, no quoting).
  *
  * Lines end at '\n' only and keep everything else, so that what is read is what stands in the file.  CSV knows quotes,
- * doubled quotes and line breaks inside of them; a quote inside an unquoted field is a character (as Python's csv reads it);
- * CSV and TSV drop a '\r' before the '\n' and pass over empty lines.  A byte order mark at the start is passed over.  Bytes
- * that are not UTF-8 are handed on as they are: the tokenizer says what becomes of them. */
+ * doubled quotes and line breaks inside of them; a quote inside an unquoted field is a character (as Python's csv reads
+ * it); CSV and TSV drop a '\r' before the '\n' and pass over empty lines.  A byte order mark at the start is passed
+ * over.  Bytes that are not UTF-8 are handed on as they are: the tokenizer says what becomes of them. */
 #ifndef DS_FORMATS_TABLE_H
 #define DS_FORMATS_TABLE_H
 
@@ -26,10 +26,11 @@ typedef struct ds__table_options {
 typedef struct ds__table ds__table;
 
 /* Opens the file and reads its header. */
-ds_status ds__table_open(ds__heap *heap, const ds__table_options *options, ds__table **out, ds_error *error) DS_MUST_CHECK;
+ds_status ds__table_open(ds__heap *heap, const ds__table_options *options, ds__table **out,
+                         ds_error *error) DS_MUST_CHECK;
 void ds__table_close(ds__table *table); /* NULL is allowed */
-/* The next record's texts, borrowed until the next call; *end: there is none. A record over DS__TABLE_MAX_RECORD bytes, with
- * too few columns, or with a quote that is never closed is refused with its line. */
+/* The next record's texts, borrowed until the next call; *end: there is none. A record over DS__TABLE_MAX_RECORD bytes,
+ * with too few columns, or with a quote that is never closed is refused with its line. */
 ds_status ds__table_next(ds__table *table, ds__str *text, ds__str *pair, bool *end, ds_error *error) DS_MUST_CHECK;
 /* The line on which the last record began, counted from 1. */
 size_t ds__table_line(const ds__table *table);

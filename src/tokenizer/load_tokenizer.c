@@ -18,6 +18,7 @@ ds_status ds__loader_create(ds__heap *heap, const char *name, ds__loader **out, 
     tokenizer->bpe.unknown = -1;
     ds__arena_init(&tokenizer->arena, heap, 0);
     ds__vocab_init(&tokenizer->vocab, heap);
+    ds__vocab_init(&tokenizer->extra, heap);
     (*out)->tokenizer = tokenizer;
     (*out)->name = name;
     (*out)->highest_added = -1;
@@ -28,11 +29,15 @@ static ds_status no_memory(const ds__loader *loader, size_t bytes, ds_error *err
     return ds__alloc_failed(loader->tokenizer->heap, bytes, loader->name, error);
 }
 
-ds_status ds__loader_put(ds__loader *loader, ds__str text, int32_t id, ds_error *error) {
+static ds_status put(ds__loader *loader, ds__vocab *vocab, ds__str text, int32_t id, ds_error *error) {
     if (text.size > DS__MAX_TOKEN_BYTES)
         return ds__fail(error, DS_BAD_FORMAT, "the token \"%.*s...\" has %zu bytes, expected at most %d", 60, text.data,
                         text.size, DS__MAX_TOKEN_BYTES);
-    return ds__vocab_put(&loader->tokenizer->vocab, text, id) ? DS_OK : no_memory(loader, text.size, error);
+    return ds__vocab_put(vocab, text, id) ? DS_OK : no_memory(loader, text.size, error);
+}
+
+ds_status ds__loader_put(ds__loader *loader, ds__str text, int32_t id, ds_error *error) {
+    return put(loader, &loader->tokenizer->vocab, text, id, error);
 }
 
 /* The id that the reference gives to an added token that the model does not have. */
@@ -43,7 +48,7 @@ static int32_t next_id(const ds__loader *loader) {
 ds_status ds__loader_add(ds__loader *loader, ds__added_token token, ds_error *error) {
     ds_tokenizer *tokenizer = loader->tokenizer;
     if (token.content.size == 0) return DS_OK; /* as the reference: it could not be found in a text */
-    int32_t known = ds__vocab_find(&tokenizer->vocab, token.content);
+    int32_t known = ds__tokenizer_id(tokenizer, token.content);
     int32_t expected = known >= 0 ? known : next_id(loader);
     if (token.id != expected)
         return ds__fail(error, DS_BAD_FORMAT, "the added token \"%.*s\" has the id %d, expected %d, %s",
@@ -54,7 +59,7 @@ ds_status ds__loader_add(ds__loader *loader, ds__added_token token, ds_error *er
                         DS__MAX_ADDED_TOKENS, DS__MAX_ID);
     token.content = ds__arena_copy(&tokenizer->arena, token.content);
     if (!token.content.data) return no_memory(loader, 0, error);
-    DS_TRY(ds__loader_put(loader, token.content, token.id, error));
+    if (known < 0) DS_TRY(put(loader, &tokenizer->extra, token.content, token.id, error));
     if (!ds__grow(tokenizer->heap, (void **)&tokenizer->added, &tokenizer->added_capacity, tokenizer->added_count + 1,
                   sizeof token))
         return no_memory(loader, (tokenizer->added_count + 1) * sizeof token, error);
@@ -137,7 +142,7 @@ static ds_status check_model(const ds__loader *loader, ds_error *error) {
 /* Checks that the ids of a template's token are in the vocabulary, under the texts that the file gives them. */
 static ds_status check_token(const ds__loader *loader, const ds__named_token *token, ds_error *error) {
     for (size_t i = 0; i < token->count; i++) {
-        ds__str text = ds__vocab_text(&loader->tokenizer->vocab, token->ids[i]), stated = token->texts[i];
+        ds__str text = ds__tokenizer_token(loader->tokenizer, token->ids[i]), stated = token->texts[i];
         if (!text.data)
             return ds__fail(error, DS_BAD_FORMAT, "%s: the post-processor's token \"%.*s\" has the id %d, which the "
                             "vocabulary does not have", loader->name, DS_STR_ARG(token->name), token->ids[i]);
@@ -224,10 +229,12 @@ static ds_status build_added(ds__loader *loader, ds_error *error) {
 static ds_status finish(ds__loader *loader, ds_error *error) {
     ds_tokenizer *tokenizer = loader->tokenizer;
     int32_t twice;
-    if (!ds__vocab_sort(&tokenizer->vocab, &twice)) {
-        if (twice < 0) return no_memory(loader, 0, error);
-        return ds__fail(error, DS_BAD_FORMAT, "%s: two tokens have the id %d", loader->name, twice);
-    }
+    bool sorted = ds__vocab_sort(&tokenizer->vocab, &twice) && ds__vocab_sort(&tokenizer->extra, &twice);
+    if (!sorted && twice < 0) return no_memory(loader, 0, error);
+    for (size_t i = 0; sorted && i < tokenizer->extra.count && twice < 0; i++)
+        if (ds__vocab_text(&tokenizer->vocab, tokenizer->extra.entries[i].id).data)
+            twice = tokenizer->extra.entries[i].id;
+    if (twice >= 0) return ds__fail(error, DS_BAD_FORMAT, "%s: two tokens have the id %d", loader->name, twice);
     ds__normalizer_prepare(&tokenizer->normalizer);
     DS_TRY(check_model(loader, error));
     DS_TRY(build_templates(loader, error));

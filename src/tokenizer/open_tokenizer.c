@@ -70,6 +70,16 @@ ds_status ds__tokenizer_open(ds__heap *heap, const char *folder, ds_tokenizer **
     return status;
 }
 
+int32_t ds__tokenizer_id(const ds_tokenizer *tokenizer, ds__str token) {
+    int32_t id = ds__vocab_find(&tokenizer->vocab, token);
+    return id >= 0 ? id : ds__vocab_find(&tokenizer->extra, token);
+}
+
+ds__str ds__tokenizer_token(const ds_tokenizer *tokenizer, int32_t id) {
+    ds__str text = ds__vocab_text(&tokenizer->vocab, id);
+    return text.data ? text : ds__vocab_text(&tokenizer->extra, id);
+}
+
 void ds__tokenizer_close(ds_tokenizer *tokenizer) {
     if (!tokenizer) return;
     ds__heap *heap = tokenizer->heap;
@@ -79,6 +89,7 @@ void ds__tokenizer_close(ds_tokenizer *tokenizer) {
     ds__free(heap, tokenizer->added, tokenizer->added_capacity * sizeof *tokenizer->added);
     ds__bpe_deinit(&tokenizer->bpe, heap);
     ds__vocab_deinit(&tokenizer->vocab);
+    ds__vocab_deinit(&tokenizer->extra);
     ds__arena_deinit(&tokenizer->arena);
     ds__free(heap, tokenizer, sizeof *tokenizer);
 }

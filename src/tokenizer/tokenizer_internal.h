@@ -33,7 +33,8 @@ struct ds_tokenizer {
     ds__arena arena; /* names, lists of steps, added tokens, templates */
     uint64_t opened; /* nanoseconds; see cache_opened in encoding.h */
 
-    ds__vocab vocab;
+    ds__vocab vocab; /* the model's tokens */
+    ds__vocab extra; /* the added tokens that are none of the model's, which must not find them in words */
     ds__added_token *added;
     size_t added_count, added_capacity;
     ds__added_set added_raw, added_normalized;
@@ -53,6 +54,10 @@ ds_status ds__tokenizer_encode(const ds_tokenizer *tokenizer, ds_text text, cons
                                ds_encoding *encoding, ds_error *error) DS_MUST_CHECK;
 
 /* ---- open_tokenizer.c ---- */
+
+/* The id of a token, -1 if there is none; the text of an id, .data NULL if there is none. */
+int32_t ds__tokenizer_id(const ds_tokenizer *tokenizer, ds__str token);
+ds__str ds__tokenizer_token(const ds_tokenizer *tokenizer, int32_t id);
 
 ds_status ds__tokenizer_open(ds__heap *heap, const char *folder, ds_tokenizer **out, ds_error *error) DS_MUST_CHECK;
 void ds__tokenizer_close(ds_tokenizer *tokenizer);

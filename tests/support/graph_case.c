@@ -107,10 +107,10 @@ const void **test_inputs(test_bench *bench, const ds_graph *graph, const int64_t
 float *test_run(test_bench *bench, const ds_graph *graph, size_t first_backend, const char *passes_off,
                 const int64_t *symbols, const void *const *inputs, size_t *count) {
     ds_error error;
-    ds_graph *copy;
-    ds__weight_store *store;
-    ds__program *program;
-    ds__execution *execution;
+    ds_graph *copy = NULL;
+    ds__weight_store *store = NULL;
+    ds__program *program = NULL;
+    ds__execution *execution = NULL;
     ds__workspace workspace;
     ds__program_options options = {ds__backends + first_backend, DS__BACKEND_COUNT - first_backend, {passes_off, NULL}};
     void *outputs[16];

@@ -14,7 +14,8 @@
 static void memory_is_aligned_counted_and_given_back(void **state) {
     ds__heap heap;
     ds__heap_init(&heap, NULL, 0);
-    void *a = ds__alloc(&heap, 1), *b = ds__alloc(&heap, 1000), *none = ds__alloc(&heap, 0), *none2 = ds__alloc(&heap, 0);
+    void *a = ds__alloc(&heap, 1), *b = ds__alloc(&heap, 1000), *none = ds__alloc(&heap, 0),
+         *none2 = ds__alloc(&heap, 0);
     assert_non_null(a);
     assert_non_null(b);
     assert_non_null(none);

@@ -101,8 +101,10 @@ static void failure_gives_null_and_breaks_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces_are_aligned_and_apart),        cmocka_unit_test(empty_pieces_are_distinct),
-        cmocka_unit_test(a_reset_reuses_the_blocks),           cmocka_unit_test(copies_are_terminated),
+        cmocka_unit_test(pieces_are_aligned_and_apart),
+        cmocka_unit_test(empty_pieces_are_distinct),
+        cmocka_unit_test(a_reset_reuses_the_blocks),
+        cmocka_unit_test(copies_are_terminated),
         cmocka_unit_test(failure_gives_null_and_breaks_nothing),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);

@@ -117,7 +117,8 @@ static void reading_appends_and_keeps_the_cap(void **state) {
     assert_int_equal(ds__file_read(scratch_path(&folder, "ten"), 100, &text, &error), DS_OUT_OF_MEMORY);
     ds__buffer_deinit(&text);
     scratch_write_text(&folder, "sparse", "");
-    scratch_resize(&folder, "sparse", (size_t)1 << 40); /* a terabyte that is not there: refused before memory is taken */
+    scratch_resize(&folder, "sparse",
+                   (size_t)1 << 40); /* a terabyte that is not there: refused before memory is taken */
     assert_int_equal(ds__file_read(scratch_path(&folder, "sparse"), 1 << 20, &text, &error), DS_BAD_FORMAT);
     assert_int_equal(heap.bytes, 0);
 }
@@ -220,12 +221,9 @@ static void names_are_joined_and_looked_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_folder, close_folder)
-        TEST(what_is_no_file_is_refused),
-        TEST(maps_show_the_content),
-        TEST(reading_appends_and_keeps_the_cap),
-        TEST(short_and_failing_reads),
-        TEST(replacing_is_whole_or_not_at_all),
-        TEST(names_are_joined_and_looked_up),
+        TEST(what_is_no_file_is_refused),        TEST(maps_show_the_content),
+        TEST(reading_appends_and_keeps_the_cap), TEST(short_and_failing_reads),
+        TEST(replacing_is_whole_or_not_at_all),  TEST(names_are_joined_and_looked_up),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }

@@ -168,7 +168,8 @@ static void depth_is_capped(void **state) {
 }
 
 static void every_prefix_of_a_text_is_refused(void **state) {
-    static const char text[] = "{\"a\": [1.5e3, \"\\uD83D\\uDE00\xC3\xA9\", true, null], \"b\": {\"c\": [{}, [], false]}}";
+    static const char text[] =
+        "{\"a\": [1.5e3, \"\\uD83D\\uDE00\xC3\xA9\", true, null], \"b\": {\"c\": [{}, [], false]}}";
     for (size_t size = 0; size < sizeof text - 1; size++) must_fail(text, size, "t.json");
     PASS(text);
 }
@@ -309,11 +310,29 @@ static void check_number(const char *text) {
 }
 
 static void numbers_are_as_the_c_library_reads_them(void **state) {
-    static const char *const texts[] = {
-        "0", "-0", "1", "0.1", "-0.1", "1e-12", "1E+5", "123456789012345678901234567890", "0.00000000000000000000001",
-        "1e-5", "3.4028234663852886e38", "1.401298464324817e-45", "2.2250738585072014e-308", "4.9e-324", "1e-400",
-        "1.7976931348623157e308", "18446744073709551615", "1844674407370955160", "1844674407370955161",
-        "0.1844674407370955161099999", "100e-2", "0e999999999999", "1e-999999999999999999999"};
+    static const char *const texts[] = {"0",
+                                        "-0",
+                                        "1",
+                                        "0.1",
+                                        "-0.1",
+                                        "1e-12",
+                                        "1E+5",
+                                        "123456789012345678901234567890",
+                                        "0.00000000000000000000001",
+                                        "1e-5",
+                                        "3.4028234663852886e38",
+                                        "1.401298464324817e-45",
+                                        "2.2250738585072014e-308",
+                                        "4.9e-324",
+                                        "1e-400",
+                                        "1.7976931348623157e308",
+                                        "18446744073709551615",
+                                        "1844674407370955160",
+                                        "1844674407370955161",
+                                        "0.1844674407370955161099999",
+                                        "100e-2",
+                                        "0e999999999999",
+                                        "1e-999999999999999999999"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) check_number(texts[i]);
     ds__random random = {1};
     for (int i = 0; i < 20000; i++) {
@@ -437,8 +456,8 @@ static void floats_read_back_as_the_same_bits(void **state) {
     ds__buffer out;
     ds__buffer_init(&out, &heap);
     ds__random random = {2};
-    static const uint32_t special[] = {0, 0x80000000, 1, 0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0x3f800000,
-                                       0x3dcccccd, 0x33d6bf95, 0x4b800000, 0x4b800001};
+    static const uint32_t special[] = {0,          0x80000000, 1,          0x80000001, 0x007fffff, 0x00800000,
+                                       0x7f7fffff, 0x3f800000, 0x3dcccccd, 0x33d6bf95, 0x4b800000, 0x4b800001};
     for (int i = 0; i < 50000; i++) {
         uint32_t bits = i < 12 ? special[i] : (uint32_t)ds__random_u64(&random);
         float value, back;

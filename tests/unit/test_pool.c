@@ -34,8 +34,8 @@ static int close_heap(void **state) { return heap.bytes == 0 ? 0 : -1; }
 
 typedef struct job {
     int threads;
-    int runs[MAX_TASKS];                 /* plain: each task owns its entry */
-    int scratch[MAX_THREADS][16];        /* plain: each worker owns its entry, a cache line */
+    int runs[MAX_TASKS];          /* plain: each task owns its entry */
+    int scratch[MAX_THREADS][16]; /* plain: each worker owns its entry, a cache line */
     int out_of_range;
 } job;
 

@@ -144,7 +144,8 @@ static void wrong_headers_are_refused(void **state) {
         {"{" T("a", "U8", "[3.0]", "[0,3]") "}", 3, DS_BAD_FORMAT, "shape is 3.0", NULL},
         {"{" T("a", "U8", "[-3]", "[0,3]") "}", 3, DS_BAD_FORMAT, "shape is -3, expected an integer from 0", NULL},
         {"{" T("a", "U8", "[NaN]", "[0,3]") "}", 3, DS_BAD_FORMAT, "shape is NaN", NULL},
-        {"{" T("a", "U8", "[9223372036854775808]", "[0,3]") "}", 3, DS_BAD_FORMAT, "shape is 9223372036854775808", NULL},
+        {"{" T("a", "U8", "[9223372036854775808]", "[0,3]") "}", 3, DS_BAD_FORMAT, "shape is 9223372036854775808",
+         NULL},
         {"{" T("a", "U8", "[1,1,1,1,1,1,1,1,1,1,3]", "[0,3]") "}", 3, DS_UNSUPPORTED, "\"a\"", "dimensions"},
         {"{" T("a", "F32", "[4611686018427387904]", "[0,0]") "}", 0, DS_BAD_FORMAT, "\"a\"", "more elements"},
         {"{" T("a", "U8", "[4294967296,4294967296]", "[0,0]") "}", 0, DS_BAD_FORMAT, "\"a\"", "more elements"},
@@ -166,7 +167,8 @@ static void wrong_headers_are_refused(void **state) {
          "\"b\" begins at byte 2", "overlap"},
         {"{" T("a", "U8", "[3]", "[0,3]") "," T("b", "U8", "[3]", "[0,3]") "}", 3, DS_BAD_FORMAT, "overlap", NULL},
         {"{" T("a", "U8", "[3]", "[0,3]") "," T("b", "U8", "[0]", "[1,1]") "}", 3, DS_BAD_FORMAT, "\"b\"", "overlap"},
-        {"{" T("a", "U8", "[3]", "[0,3]") "," T("a", "U8", "[3]", "[3,6]") "}", 6, DS_BAD_FORMAT, "two tensors \"a\"", NULL},
+        {"{" T("a", "U8", "[3]", "[0,3]") "," T("a", "U8", "[3]", "[3,6]") "}", 6, DS_BAD_FORMAT, "two tensors \"a\"",
+         NULL},
         {"{" T("a", "F32", "[3]", "[0,3]") "}", 3, DS_SHAPE_MISMATCH, "takes 12 bytes", "hold 3"},
         {"{" T("a", "F16", "[1,2]", "[0,3]") "}", 3, DS_SHAPE_MISMATCH, "takes 4 bytes", "hold 3"},
         {"{" T("a", "BF16", "[]", "[0,3]") "}", 3, DS_SHAPE_MISMATCH, "takes 2 bytes", "hold 3"},
@@ -241,7 +243,8 @@ static void damaged_files_do_no_harm(void **state) {
         if (ds__safetensors_open(&heap, path_of("model.safetensors"), &file, &error) == DS_OK) {
             unsigned sum = 0;
             for (size_t t = 0; t < ds__safetensors_count(file); t++)
-                for (size_t b = 0; b < ds__safetensors_at(file, t)->bytes; b++) sum += ds__safetensors_at(file, t)->data[b];
+                for (size_t b = 0; b < ds__safetensors_at(file, t)->bytes; b++)
+                    sum += ds__safetensors_at(file, t)->data[b];
             assert_true(sum <= 11 * 255);
             ds__safetensors_close(file);
         } else {
@@ -256,8 +259,9 @@ static void every_failing_allocation_is_reported(void **state) {
     int length = 0;
     for (int i = 0; i < 300; i++)
         length += snprintf(header + length, sizeof header - (size_t)length,
-                           "%c" "\"layer.\\u0061.%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}", i ? ',' : '{',
-                           i, i, i + 1);
+                           "%c"
+                           "\"layer.\\u0061.%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
+                           i ? ',' : '{', i, i, i + 1);
     header[length] = '}';
     put_tensors("model.safetensors", header, 300);
     for (uint64_t n = 1;; n++) {

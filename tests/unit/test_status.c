@@ -10,8 +10,9 @@
 #include "base/error.h"
 
 static void codes_keep_their_numbers_and_names(void **state) {
-    static const char *const want[] = {"DS_OK", "DS_OUT_OF_MEMORY", "DS_MEMORY_LIMIT", "DS_INVALID_ARGUMENT", "DS_NOT_FOUND",
-                                       "DS_IO", "DS_BAD_FORMAT", "DS_SHAPE_MISMATCH", "DS_UNSUPPORTED", "DS_INTERNAL"};
+    static const char *const want[] = {
+        "DS_OK", "DS_OUT_OF_MEMORY", "DS_MEMORY_LIMIT",   "DS_INVALID_ARGUMENT", "DS_NOT_FOUND",
+        "DS_IO", "DS_BAD_FORMAT",    "DS_SHAPE_MISMATCH", "DS_UNSUPPORTED",      "DS_INTERNAL"};
     for (int i = 0; i < 10; i++) { /* part of the ABI */
         assert_string_equal(ds_status_name((ds_status)i), want[i]);
         assert_true(strlen(ds_status_text((ds_status)i)) > 3);
@@ -71,8 +72,8 @@ static void try_returns_the_first_failure(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(codes_keep_their_numbers_and_names),    cmocka_unit_test(a_failure_fills_the_error),
-        cmocka_unit_test(hostile_texts_stay_on_one_line),        cmocka_unit_test(long_sentences_are_cut_and_terminated),
+        cmocka_unit_test(codes_keep_their_numbers_and_names), cmocka_unit_test(a_failure_fills_the_error),
+        cmocka_unit_test(hostile_texts_stay_on_one_line),     cmocka_unit_test(long_sentences_are_cut_and_terminated),
         cmocka_unit_test(try_returns_the_first_failure),
     };
     return cmocka_run_group_tests_name("status", tests, NULL, NULL);

@@ -90,10 +90,15 @@ static void lines_are_kept_as_they_are(void **state) {
     LINES("a\n\nb", "a<1>;<2>;b<3>;");
     LINES("a\r\n", "a\r<1>;");
     LINES("a,\"b\tc\n", "a,\"b\tc<1>;");
-    LINES("\xEF\xBB\xBF" "a\n", "a<1>;");
+    LINES("\xEF\xBB\xBF"
+          "a\n",
+          "a<1>;");
     LINES("\xEF\xBB\xBF", "");
     LINES("\xEF\xBB", "\xEF\xBB<1>;");
-    LINES("a\n\xEF\xBB\xBF" "b\n", "a<1>;\xEF\xBB\xBF" "b<2>;");
+    LINES("a\n\xEF\xBB\xBF"
+          "b\n",
+          "a<1>;\xEF\xBB\xBF"
+          "b<2>;");
     LINES("\xFF\xC3\n", "\xFF\xC3<1>;");
 }
 
@@ -139,7 +144,8 @@ static void columns_are_chosen(void **state) {
     check_text(DS__TABLE_COMMA, true, NULL, NULL, DS_STR("a,b\n1,2\n"), "1<2>;");
     check_text(DS__TABLE_COMMA, true, "b\nc", NULL, DS_STR("\xEF\xBB\xBF\"a\",\"b\nc\"\r\n1,2\r\n"), "2<3>;");
     check_text(DS__TABLE_TAB, true, "b", "a", DS_STR("a\tb\n1\t2\n"), "2|1<2>;");
-    check_text(DS__TABLE_COMMA, true, "none", NULL, table, "!has no column \"none\"; its columns are: id, sentence, te\"xt");
+    check_text(DS__TABLE_COMMA, true, "none", NULL, table,
+               "!has no column \"none\"; its columns are: id, sentence, te\"xt");
     check_text(DS__TABLE_COMMA, true, NULL, "none", table, "!DS_NOT_FOUND");
     check_text(DS__TABLE_COMMA, true, NULL, NULL, DS_STR(""), "!is empty, expected a header line");
     check_text(DS__TABLE_COMMA, true, NULL, NULL, DS_STR("\r\n\n"), "!is empty");
@@ -188,7 +194,8 @@ static size_t random_field(ds__random *random, char out[64]) {
     return size;
 }
 
-/* Any two texts written in quotes come back, whatever they hold, also across the reader's chunks and with short reads. */
+/* Any two texts written in quotes come back, whatever they hold, also across the reader's chunks and with short reads.
+ */
 static void quoted_texts_come_back(void **state) {
     enum { RECORDS = 20000 };
     ds__buffer csv, want;
@@ -269,7 +276,8 @@ static void failing_reads_and_allocations_are_reported(void **state) {
 
 /* A pipe hands its bytes out in whatever pieces they were written: the byte order mark as well. */
 static void *write_slowly(void *argument) {
-    static const char text[] = "\xEF\xBB\xBF" "a\nb";
+    static const char text[] = "\xEF\xBB\xBF"
+                               "a\nb";
     int fd = open(argument, O_WRONLY);
     for (size_t i = 0; i < sizeof text - 1; i++) {
         if (write(fd, text + i, 1) != 1) break;

@@ -22,7 +22,8 @@ static void every_code_point_goes_there_and_back(void **state) {
             fail_msg("U+%04X", (unsigned)code);
         /* A cut character is one replacement, however much of it is there. */
         for (size_t cut = 1; cut < size; cut++)
-            if (ds__utf8_decode(bytes, cut, &back) != cut || back != 0xFFFD) fail_msg("U+%04X cut at %d", (unsigned)code, (int)cut);
+            if (ds__utf8_decode(bytes, cut, &back) != cut || back != 0xFFFD)
+                fail_msg("U+%04X cut at %d", (unsigned)code, (int)cut);
     }
     char bytes[4];
     assert_int_equal(ds__utf8_encode(0x110000, bytes), 3);
@@ -67,8 +68,16 @@ static void invalid_bytes_are_repaired_by_maximal_subparts(void **state) {
         {{"\xF5\x80\x80\x80", 4}, R R R R},
         {{"\xFF\xFE", 2}, R R},
         {{"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF", 8}, R R R R},
-        {{"a\xF1\x80\x80\xE1\x80\xC2" "b\x80" "c\x80\xBF" "d", 13}, "a" R R R "b" R "c" R R "d"}, /* Unicode, table 3-8 */
-        {{"0123456789\xFF" "0123456789", 21}, "0123456789" R "0123456789"},
+        {{"a\xF1\x80\x80\xE1\x80\xC2"
+          "b\x80"
+          "c\x80\xBF"
+          "d",
+          13},
+         "a" R R R "b" R "c" R R "d"}, /* Unicode, table 3-8 */
+        {{"0123456789\xFF"
+          "0123456789",
+          21},
+         "0123456789" R "0123456789"},
     };
     ds__heap heap;
     ds__buffer out;
@@ -90,8 +99,9 @@ static bool is_sequence(const unsigned char *s, size_t size) {
     if (size == 1) return s[0] < 0x80;
     if (size == 2) return s[0] >= 0xC2 && s[0] <= 0xDF && TAIL(1);
     if (size == 3)
-        return TAIL(2) && ((s[0] == 0xE0 && s[1] >= 0xA0 && s[1] <= 0xBF) || (s[0] >= 0xE1 && s[0] <= 0xEC && TAIL(1)) ||
-                           (s[0] == 0xED && s[1] >= 0x80 && s[1] <= 0x9F) || (s[0] >= 0xEE && s[0] <= 0xEF && TAIL(1)));
+        return TAIL(2) &&
+               ((s[0] == 0xE0 && s[1] >= 0xA0 && s[1] <= 0xBF) || (s[0] >= 0xE1 && s[0] <= 0xEC && TAIL(1)) ||
+                (s[0] == 0xED && s[1] >= 0x80 && s[1] <= 0x9F) || (s[0] >= 0xEE && s[0] <= 0xEF && TAIL(1)));
     return TAIL(2) && TAIL(3) &&
            ((s[0] == 0xF0 && s[1] >= 0x90 && s[1] <= 0xBF) || (s[0] >= 0xF1 && s[0] <= 0xF3 && TAIL(1)) ||
             (s[0] == 0xF4 && s[1] >= 0x80 && s[1] <= 0x8F));
