@@ -1,10 +1,9 @@
-/* Files: every read loops over short reads and EINTR, every write is temporary name, sync, rename. */
+/* Files: every read loops over short reads and EINTR. */
 #include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -115,33 +114,6 @@ ds_status ds__file_read(const char *path, size_t max_bytes, ds__buffer *out, ds_
         }
     }
     close(fd);
-    return status;
-}
-
-static ds_status write_all(int fd, const char *data, size_t size) {
-    while (size) {
-        ssize_t put = write(fd, data, size);
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return DS_IO;
-        data += put;
-        size -= (size_t)put;
-    }
-    return DS_OK;
-}
-
-ds_status ds__file_replace(const char *path, const void *data, size_t size, ds_error *error) {
-    char temporary[4096];
-    int length = snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid());
-    if (length < 0 || (size_t)length >= sizeof temporary)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "%.100s...: the path has more than %zu bytes", path,
-                        sizeof temporary - 32);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0) return system_error(error, "create", temporary);
-    ds_status status = DS_OK;
-    if (write_all(fd, data, size) != DS_OK || fsync(fd) != 0) status = system_error(error, "write", temporary);
-    if (close(fd) != 0 && status == DS_OK) status = system_error(error, "close", temporary);
-    if (status == DS_OK && rename(temporary, path) != 0) status = system_error(error, "replace", path);
-    if (status != DS_OK) unlink(temporary);
     return status;
 }
 

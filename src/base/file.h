@@ -1,4 +1,4 @@
-/* Reading and writing files: mapped, whole, or replaced in one step. */
+/* Reading files: mapped or whole. */
 #ifndef DS_BASE_FILE_H
 #define DS_BASE_FILE_H
 
@@ -18,9 +18,6 @@ void ds__file_map_drop(const ds__file_map *map, size_t offset, size_t size);
 
 /* Appends the whole file to `out`; a file over `max_bytes` is refused with both sizes. */
 DS_MUST_CHECK ds_status ds__file_read(const char *path, size_t max_bytes, ds__buffer *out, ds_error *error);
-
-/* Writes to a temporary name in the same folder, syncs, renames. */
-DS_MUST_CHECK ds_status ds__file_replace(const char *path, const void *data, size_t size, ds_error *error);
 
 bool ds__file_exists(const char *path);   /* anything of that name */
 bool ds__folder_exists(const char *path);

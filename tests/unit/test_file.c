@@ -1,5 +1,4 @@
-/* Files: mapping, reading whole with injected faults, replacing in one step, what is no file. */
-#include <dirent.h>
+/* Files: mapping, reading whole with injected faults, what is no file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -159,45 +158,6 @@ static void short_and_failing_reads(void **state) {
     close(fd);
 }
 
-static int count_entries(void) {
-    int count = 0;
-    DIR *listing = opendir(folder.path);
-    for (struct dirent *item; (item = readdir(listing));) count += item->d_name[0] != '.';
-    closedir(listing);
-    return count;
-}
-
-static void replacing_is_whole_or_not_at_all(void **state) {
-    ds_error error;
-    const char *path = scratch_path(&folder, "target");
-    assert_int_equal(ds__file_replace(path, "first", 5, NULL), DS_OK);
-    /* Whoever has the old file open keeps the old content: the name moves, the file is not rewritten. */
-    ds__file_map old;
-    assert_int_equal(ds__file_map_open(path, &old, NULL), DS_OK);
-    assert_int_equal(ds__file_replace(path, "second one", 10, NULL), DS_OK);
-    assert_memory_equal(old.data, "first", 5);
-    ds__file_map_close(&old);
-    char *now = scratch_read(&folder, "target", NULL);
-    assert_string_equal(now, "second one");
-    free(now);
-    assert_int_equal(ds__file_replace(path, NULL, 0, NULL), DS_OK);
-    now = scratch_read(&folder, "target", NULL);
-    assert_string_equal(now, "");
-    free(now);
-    assert_int_equal(count_entries(), 1); /* no temporary file stays */
-
-    assert_int_equal(ds__file_replace(scratch_path(&folder, "no/such"), "x", 1, &error), DS_NOT_FOUND);
-    check_error(&error, DS_NOT_FOUND, "no/such", "cannot create");
-    scratch_make_folder(&folder, "folder");
-    assert_int_equal(ds__file_replace(scratch_path(&folder, "folder"), "x", 1, &error), DS_IO);
-    check_error(&error, DS_IO, "folder", ":");
-    assert_true(ds__folder_exists(scratch_path(&folder, "folder")));
-    assert_int_equal(count_entries(), 2);
-    static char longest[5000];
-    memset(longest, 'l', sizeof longest - 1);
-    assert_int_equal(ds__file_replace(longest, "x", 1, &error), DS_INVALID_ARGUMENT);
-}
-
 static void names_are_joined_and_looked_up(void **state) {
     ds__buffer out;
     ds__buffer_init(&out, &heap);
@@ -223,7 +183,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_folder, close_folder)
         TEST(what_is_no_file_is_refused),        TEST(maps_show_the_content),
         TEST(reading_appends_and_keeps_the_cap), TEST(short_and_failing_reads),
-        TEST(replacing_is_whole_or_not_at_all),  TEST(names_are_joined_and_looked_up),
+        TEST(names_are_joined_and_looked_up),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }
