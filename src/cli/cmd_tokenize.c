@@ -1,13 +1,10 @@
 /* deepseek tokenize: texts to token ids, with the tokenizer's files alone. */
-#include <stdlib.h>
-
 #include "cli/cli.h"
 
-enum { KEY_OFFSETS = 1, KEY_MAX_SEQ_LEN };
+enum { KEY_OFFSETS = 1 };
 
 static const struct argp_option options[] = {
     {"offsets", KEY_OFFSETS, 0, 0, "Write {\"ids\":[...], \"offsets\":[[start,end],...]} with the bytes of each token", 1},
-    {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0, "Cut to N tokens, special ones included (default: never)", 1},
     {0}};
 
 static const char doc[] =
@@ -23,17 +20,9 @@ typedef struct tokenize {
 } tokenize;
 
 static error_t parse(int key, char *argument, void *own) {
-    tokenize *t = own;
-    char *end;
-    switch (key) {
-    case KEY_OFFSETS: t->offsets = true; break;
-    case KEY_MAX_SEQ_LEN:
-        t->common.max_seq_len = (int)strtol(argument, &end, 10);
-        if (*end || end == argument || t->common.max_seq_len < 1)
-            exit(cli_usage_error("tokenize", "--max-seq-len is \"%s\", expected a whole number from 1", argument));
-        break;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    (void)argument;
+    if (key != KEY_OFFSETS) return ARGP_ERR_UNKNOWN;
+    ((tokenize *)own)->offsets = true;
     return 0;
 }
 
@@ -97,8 +86,8 @@ int cli_tokenize(int argc, char **argv) {
     ds_encoding *encoding = NULL;
     cli_texts *texts;
     ds_error error;
-    cli_parse(&(cli_command){"tokenize", "MODEL", doc, options, parse, &t, true, false, &t.common}, argc, argv);
-    t.common.threads = 1;
+    cli_parse(&(cli_command){"tokenize", "MODEL", doc, options, parse, &t, true, true, &t.common}, argc, argv);
+    t.common.threads = 1; /* no other is used */
     int code = cli_texts_open(&t.common, &texts);
     if (code != CLI_DONE) return code;
     code = cli_open_context(&t.common, &context);

@@ -21,7 +21,7 @@ enum {
 static const struct argp_option run_options[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads to use (default: what the cgroup and the affinity mask allow)", 10},
     {"dtype", KEY_DTYPE, "auto|float32|bfloat16", 0, "What to compute in (this version: float32, which auto means)", 10},
-    {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0, "Cut texts to N tokens, special ones included (default: as the model says)", 10},
+    {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0, "Cut texts to N tokens, special ones included (default: as the model says; tokenize never cuts)", 10},
     {"memory-limit", KEY_MEMORY_LIMIT, "SIZE", 0,
      "Hard limit on what the library allocates, such as 512M or 2G: work is split to fit, or refused", 10},
     {0}};

@@ -1,6 +1,6 @@
-/* Regular expressions of Split, by PCRE2.  The reference uses Oniguruma in Ruby's syntax; PCRE2 with the options below
- * reads the patterns that tokenizers are published with the same way. What is left of difference: each library has the
- * character classes of its own Unicode version, and to PCRE2 U+180E is white space. */
+/* Regular expressions of Split, by PCRE2.  The reference uses Oniguruma in Ruby's syntax, which PCRE2 reads the same way
+ * with the options below and with Oniguruma's meaning of the short classes (\w and its like) written out.  A difference
+ * that stays: \p{L} and its like know the characters of the library's own Unicode version. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -28,30 +28,95 @@ static void pattern_free(void *block, void *heap) {
     ds__free(heap, memory, total);
 }
 
+/* What Oniguruma means by a short class, in PCRE2's words and without the brackets; NULL for other letters. */
+static const char *class_of(char letter) {
+    switch (letter) {
+    case 'w':
+    case 'W':
+        return "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"
+               "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+    case 's':
+    case 'S': return "\\t-\\r\\x{85}\\p{Z}";
+    case 'h':
+    case 'H': return "0-9a-fA-F";
+    default: return NULL;
+    }
+}
+
+/* The end of a POSIX class like [:alpha:] that begins at `at`; 0 if none does. */
+static size_t posix_end(ds__str pattern, size_t at) {
+    if (at + 1 >= pattern.size || pattern.data[at + 1] != ':') return 0;
+    for (size_t i = at + 2; i + 1 < pattern.size; i++)
+        if (pattern.data[i] == ':' && pattern.data[i + 1] == ']') return i + 2;
+    return 0;
+}
+
+/* Writes the short classes out. One that is negated inside of brackets stays as it is. */
+static void translate(ds__str pattern, ds__buffer *out) {
+    bool inside = false; /* of brackets */
+    for (size_t i = 0; i < pattern.size; i++) {
+        char c = pattern.data[i];
+        if (c == '\\' && i + 1 < pattern.size) {
+            char letter = pattern.data[++i];
+            const char *class = class_of(letter);
+            bool negated = letter >= 'A' && letter <= 'Z';
+            if (class && !inside)
+                ds__buffer_printf(out, "[%s%s]", negated ? "^" : "", class);
+            else if (class && !negated)
+                ds__buffer_text(out, class);
+            else
+                ds__buffer_append(out, pattern.data + i - 1, 2);
+            continue;
+        }
+        size_t posix = inside && c == '[' ? posix_end(pattern, i) : 0;
+        if (posix) {
+            ds__buffer_append(out, pattern.data + i, posix - i);
+            i = posix - 1;
+            continue;
+        }
+        ds__buffer_put(out, c);
+        if (inside || c != '[') {
+            inside = inside && c != ']';
+            continue;
+        }
+        inside = true; /* a bracket right behind the opening one, or its ^, is a character */
+        if (i + 1 < pattern.size && pattern.data[i + 1] == '^') ds__buffer_put(out, pattern.data[++i]);
+        if (i + 1 < pattern.size && pattern.data[i + 1] == ']') ds__buffer_put(out, pattern.data[++i]);
+    }
+}
+
 ds_status ds__pattern_compile(ds__heap *heap, ds__str pattern, bool literal, const char *field, void **out,
                               ds_error *error) {
     int code;
     PCRE2_SIZE at;
     uint32_t options = PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE);
+    ds__buffer text;
     *out = NULL;
-    pcre2_general_context *general = pcre2_general_context_create(pattern_malloc, pattern_free, heap);
-    if (!general) return ds__alloc_failed(heap, 0, field, error);
-    pcre2_compile_context *context = pcre2_compile_context_create(general);
-    pcre2_code *compiled =
-        context ? pcre2_compile((PCRE2_SPTR)pattern.data, pattern.size, options, &code, &at, context) : NULL;
+    ds__buffer_init(&text, heap);
+    if (literal)
+        ds__buffer_append(&text, pattern.data, pattern.size);
+    else
+        translate(pattern, &text);
+    pcre2_general_context *general =
+        text.failed ? NULL : pcre2_general_context_create(pattern_malloc, pattern_free, heap);
+    pcre2_compile_context *context = general ? pcre2_compile_context_create(general) : NULL;
+    pcre2_code *compiled = NULL;
+    if (context)
+        compiled = pcre2_compile((PCRE2_SPTR)(text.size ? text.data : ""), text.size, options, &code, &at, context);
     ds_status status = DS_OK;
     if (!context || (!compiled && code == PCRE2_ERROR_HEAP_FAILED)) {
         status = ds__alloc_failed(heap, 0, field, error);
     } else if (!compiled) {
-        char text[120] = "";
-        pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
-        status = ds__fail(error, DS_UNSUPPORTED, "%s is \"%.*s\", which PCRE2 cannot read at byte %zu: %s", field,
-                          DS_STR_ARG(pattern), (size_t)at, text);
+        char reason[120] = "";
+        pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason);
+        status = ds__fail(error, DS_UNSUPPORTED, "%s is \"%.*s\", which PCRE2 cannot read: %s", field,
+                          DS_STR_ARG(pattern), reason);
     } else {
         (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE); /* where there is no JIT, matching interprets */
     }
     pcre2_compile_context_free(context);
     pcre2_general_context_free(general);
+    ds__buffer_deinit(&text);
     *out = compiled;
     return status;
 }
