@@ -39,6 +39,7 @@ typedef struct bench {
     const ds_model_info *info;
     float *out; /* of the largest run so far */
     size_t out_floats;
+    cli_progress progress; /* of the measurements */
     ds_error error;
 } bench;
 
@@ -233,6 +234,7 @@ static int measure_texts(bench *b, results *r) {
     if (code == CLI_DONE) {
         r->mean_tokens = (double)c.start[c.count] / (double)c.count;
         code = measure_corpus(b, &c, &r->arrival_per_s);
+        cli_progress_add(&b->progress, 1);
         sort_by_length(&c);
         if (code == CLI_DONE) code = measure_corpus(b, &c, &r->texts_per_s);
     }
@@ -264,6 +266,7 @@ static int measure(bench *b, results *r) {
     for (int i = 0; i < SHAPES; i++) {
         int code = measure_latency(b, &shapes[i], &r->latency_ms[i]);
         if (code != CLI_DONE) return code;
+        cli_progress_add(&b->progress, 1);
     }
     if (ds_measure_peak(b->engine.context, seconds, &after, &b->error) != DS_OK) return cli_fail_error(&b->error);
     if (r->latency_ms[B8_S128] > 0) {
@@ -345,7 +348,9 @@ int cli_bench(int argc, char **argv) {
     results r = {0};
     cli_parse(&(cli_command){"bench", "MODEL", doc, options, parse, &b, false, true, &b.common}, argc, argv);
     int code = cli_open_context(&b.common, &b.engine.context);
+    cli_progress_start(&b.progress, "measurements", SHAPES + (b.common.texts ? 2 : 0));
     if (code == CLI_DONE) code = measure(&b, &r);
+    cli_progress_end(&b.progress);
     if (code == CLI_DONE) {
         ds__buffer text;
         ds__buffer_init(&text, cli_heap());

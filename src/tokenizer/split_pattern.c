@@ -4,6 +4,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "tokenizer/presplit.h"
 #include "tokenizer/unicode.h"
