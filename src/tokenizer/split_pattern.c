@@ -34,8 +34,8 @@ static const char *class_of(char letter) {
     switch (letter) {
     case 'w':
     case 'W':
-        return "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"
-               "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+        return "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
+               "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
     case 's':
     case 'S': return "\\t-\\r\\x{85}\\p{Z}";
     case 'h':
@@ -61,8 +61,10 @@ static void translate(ds__str pattern, ds__buffer *out) {
             char letter = pattern.data[++i];
             const char *class = class_of(letter);
             bool negated = letter >= 'A' && letter <= 'Z';
+            /* Outside of brackets Oniguruma takes Latin-1's fractions and raised digits for word characters too. */
+            const char *more = letter == 'w' || letter == 'W' ? "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" : "";
             if (class && !inside)
-                ds__buffer_printf(out, "[%s%s]", negated ? "^" : "", class);
+                ds__buffer_printf(out, "[%s%s%s]", negated ? "^" : "", class, more);
             else if (class && !negated)
                 ds__buffer_text(out, class);
             else
