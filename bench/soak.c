@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "deepseek/deepseek.h"
 
-enum { MAX_TEXTS = 48, MAX_WORDS = 300, WORD_BYTES = 8 };
+enum { MAX_TEXTS = 12, SHORT_WORDS = 20, MAX_WORDS = 300, WORD_BYTES = 10 };
 
 static long resident_kb(void) {
     FILE *file = fopen("/proc/self/statm", "r");
@@ -27,7 +27,7 @@ static int fail(const char *what, const ds_error *error) {
 static ds_text random_text(ds__random *random, char *into) {
     static const char *const words[] = {"card ", "the ", "transfer ", "why ", "my ", "fee ", "pending ", "is ", "top-up "};
     size_t size = 0;
-    uint32_t longest = ds__random_below(random, 8) ? 40 : MAX_WORDS, count = 1 + ds__random_below(random, longest);
+    uint32_t longest = ds__random_below(random, 8) ? SHORT_WORDS : MAX_WORDS, count = 1 + ds__random_below(random, longest);
     for (uint32_t i = 0; i < count; i++) {
         const char *word = words[ds__random_below(random, sizeof words / sizeof *words)];
         memcpy(into + size, word, strlen(word));
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     if (ds_context_create(NULL, &context, &error) != DS_OK) return fail("context", &error);
     if (ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK) return fail("model", &error);
     if (ds_session_create(model, &session, &error) != DS_OK) return fail("session", &error);
-    static char memory[MAX_TEXTS][MAX_WORDS * (WORD_BYTES + 2)];
+    static char memory[MAX_TEXTS][MAX_WORDS * WORD_BYTES];
     ds_text texts[MAX_TEXTS];
     float *out = malloc(MAX_TEXTS * (size_t)ds_model_describe(model)->hidden_size * sizeof *out);
     printf("call,resident_kb,library_bytes,allocations\n");
