@@ -47,7 +47,7 @@ ds_status ds__view_reserve(ds_encoding *encoding, ds__view_buffer *buffer, size_
     return DS_OK;
 }
 
-ds_status ds__encoding_reserve(ds_encoding *encoding, size_t more, ds_error *error) {
+ds_status ds__encoding_grow(ds_encoding *encoding, size_t more, ds_error *error) {
     size_t wanted = encoding->token_count + more;
     if (!ds__grow(encoding->heap, (void **)&encoding->tokens, &encoding->token_capacity, wanted,
                   sizeof *encoding->tokens))
@@ -70,11 +70,10 @@ ds_status ds__encoding_results(ds_encoding *encoding, size_t size, ds_error *err
     return DS_OK;
 }
 
-ds_status ds__pieces_push(ds_encoding *encoding, ds__pieces *pieces, ds__piece piece, ds_error *error) {
+ds_status ds__pieces_grow(ds_encoding *encoding, ds__pieces *pieces, ds_error *error) {
     if (!ds__grow(encoding->heap, (void **)&pieces->items, &pieces->capacity, pieces->count + 1,
                   sizeof *pieces->items))
         return ds__alloc_failed(encoding->heap, (pieces->count + 1) * sizeof *pieces->items, "a text's words", error);
-    pieces->items[pieces->count++] = piece;
     return DS_OK;
 }
 

@@ -98,11 +98,23 @@ void ds__encoding_destroy(ds_encoding *encoding);
 /* Room for `bytes` of text, and for as many origins if `with_origins`; the content stays. */
 ds_status ds__view_reserve(ds_encoding *encoding, ds__view_buffer *buffer, size_t bytes, bool with_origins,
                            ds_error *error) DS_MUST_CHECK;
+ds_status ds__encoding_grow(ds_encoding *encoding, size_t more, ds_error *error) DS_MUST_CHECK;
 /* Room for `more` tokens. */
-ds_status ds__encoding_reserve(ds_encoding *encoding, size_t more, ds_error *error) DS_MUST_CHECK;
+static inline ds_status ds__encoding_reserve(ds_encoding *encoding, size_t more, ds_error *error) {
+    if (more <= encoding->token_capacity - encoding->token_count) return DS_OK;
+    return ds__encoding_grow(encoding, more, error);
+}
 /* Room for `size` results; their content is lost. */
 ds_status ds__encoding_results(ds_encoding *encoding, size_t size, ds_error *error) DS_MUST_CHECK;
-ds_status ds__pieces_push(ds_encoding *encoding, ds__pieces *pieces, ds__piece piece, ds_error *error) DS_MUST_CHECK;
+ds_status ds__pieces_grow(ds_encoding *encoding, ds__pieces *pieces, ds_error *error) DS_MUST_CHECK;
+static inline ds_status ds__pieces_push(ds_encoding *encoding, ds__pieces *pieces, ds__piece piece, ds_error *error) {
+    if (pieces->count == pieces->capacity) {
+        ds_status status = ds__pieces_grow(encoding, pieces, error);
+        if (status != DS_OK) return status;
+    }
+    pieces->items[pieces->count++] = piece;
+    return DS_OK;
+}
 
 /* Bytes of the character (or invalid part) at this place of the caller's text. */
 uint32_t ds__encoding_character(const ds_encoding *encoding, uint32_t at);

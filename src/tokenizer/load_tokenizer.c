@@ -236,6 +236,7 @@ static ds_status finish(ds__loader *loader, ds_error *error) {
             twice = tokenizer->extra.entries[i].id;
     if (twice >= 0) return ds__fail(error, DS_BAD_FORMAT, "%s: two tokens have the id %d", loader->name, twice);
     ds__normalizer_prepare(&tokenizer->normalizer);
+    ds__presplit_prepare(&tokenizer->presplit);
     DS_TRY(check_model(loader, error));
     DS_TRY(build_templates(loader, error));
     return build_added(loader, error);

@@ -17,21 +17,24 @@ static part part_of(ds__presplit_kind kind, uint32_t flags) {
     }
 }
 
-/* BERT, white space: runs of the same part are words, but each ALONE is one and what GOES is none.
- * fates: the parts of ASCII. */
+void ds__presplit_prepare(ds__presplit *presplit) {
+    for (size_t s = 0; s < presplit->count; s++)
+        for (uint32_t c = 0; c < 128; c++)
+            presplit->steps[s].parts[c] = (unsigned char)part_of(presplit->steps[s].kind, ds__uni_flags(c));
+}
+
+/* BERT, white space: runs of the same part are words, but each ALONE is one and what GOES is none. */
 static ds_status split_runs(const ds__presplit_step *step, ds_encoding *encoding, const ds__view *view, ds__piece word,
                             ds__pieces *out, ds_error *error) {
-    unsigned char fates[128];
     const char *text = view->text;
     part open = PART_GOES; /* what the run so far is made of; GOES: there is none */
     uint32_t start = word.start, at = word.start;
-    for (uint32_t c = 0; c < 128; c++) fates[c] = (unsigned char)part_of(step->kind, ds__uni_flags(c));
     while (at < word.end) {
         uint32_t code, bytes = 1;
         unsigned char byte = (unsigned char)text[at];
         part now;
         if (byte < 0x80) {
-            now = (part)fates[byte];
+            now = (part)step->parts[byte];
         } else {
             bytes = ds__uni_next(text + at, &code);
             now = part_of(step->kind, ds__uni_flags(code));

@@ -31,12 +31,16 @@ typedef struct ds__presplit_step {
     bool invert;                    /* pattern: what matches and what does not change places */
     bool prefix_space, gpt2_words;  /* byte level */
     void *pattern;                  /* PCRE2's code, owned */
+    unsigned char parts[128];       /* what ASCII is to BERT and to the white-space splitters; see presplit.c */
 } ds__presplit_step;
 
 typedef struct ds__presplit {
     ds__presplit_step *steps;
     size_t count, capacity;
 } ds__presplit;
+
+/* Fills in `parts`. */
+void ds__presplit_prepare(ds__presplit *presplit);
 
 /* Cuts the view; the words are in encoding->pieces.  *view changes when a space is put in front. */
 ds_status ds__presplit_run(const ds__presplit *presplit, ds_encoding *encoding, ds__view *view,
