@@ -22,6 +22,7 @@ check: release ## the static checks: layers, sizes, banned calls, headers, objec
 	@tools/check_layers.py
 	@tools/check_size.py
 	@tools/check_banned.py
+	@tools/check_paths.py
 	@tools/check_headers.py
 	@tools/check_objects.py build/release
 	@tools/check_exports.py build/release

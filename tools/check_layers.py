@@ -3,8 +3,9 @@
 
   check_layers.py [ROOT]
 
-Every row may include itself, base, tensor and the public headers; beyond those only the rows it names (not transitive).
-Also: file names under src/ are unique. Exits with 1 and one line for each violation.
+Every row may include itself, base, tensor and the public headers; beyond those only the rows it names (not transitive). A kernel
+family may include of other families only their micro-kernel headers (*_micro*.h, vec_*.h); only kernels.c lists them all.
+Examples include public headers only. File names under src/ are unique. Exits with 1 and one line for each violation.
 """
 import re
 import sys
@@ -33,7 +34,15 @@ LAYERS: dict[str, set[str]] = {
     "cli": {"formats", "serve", "profile"},
 }
 ALWAYS = {"base", "tensor"}
+MICRO_KERNEL = re.compile(r"kernels/\w+/(\w+_micro\w*|vec_\w+)\.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+
+
+def other_family(inside: Path, include: str) -> bool:
+    """Whether a kernel family includes something of another one that is not a micro-kernel."""
+    parts = include.split("/")
+    between = len(inside.parts) > 2 and len(parts) > 2 and inside.parts[0] == parts[0] == "kernels"
+    return between and inside.parts[1] != parts[1] and not MICRO_KERNEL.fullmatch(include)
 
 
 def violations(root: Path) -> list[str]:
@@ -50,6 +59,10 @@ def violations(root: Path) -> list[str]:
         allowed = LAYERS[layer] | ALWAYS | {layer}
         for include in INCLUDE.findall(path.read_text(encoding="utf-8")):
             target = include.split("/")[0]
+            if other_family(inside, include):
+                found.append(f"src/{inside}: includes \"{include}\" of another kernel family, which is no micro-kernel header "
+                             "(*_micro*.h, vec_*.h)")
+                continue
             if target == "deepseek" or target in allowed:
                 continue
             if not (src / include).exists():
@@ -57,10 +70,10 @@ def violations(root: Path) -> list[str]:
             else:
                 found.append(f"src/{inside}: {layer} includes \"{include}\", but may only include "
                              f"{', '.join(sorted(allowed))} and the public headers")
-    for header in sorted((root / "include").rglob("*.h")):
-        for include in INCLUDE.findall(header.read_text(encoding="utf-8")):
+    for path in [*sorted((root / "include").rglob("*.h")), *sorted((root / "examples").glob("*.c"))]:
+        for include in INCLUDE.findall(path.read_text(encoding="utf-8")):
             if not include.startswith("deepseek/"):
-                found.append(f"{header.relative_to(root)}: a public header includes \"{include}\"")
+                found.append(f"{path.relative_to(root)}: includes \"{include}\", which is not a public header")
     for name, places in sorted(names.items()):
         if len(places) > 1:
             found.append(f"{name} is the name of {len(places)} files: {', '.join(places)}")

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""No wide registers in objects built for the baseline, no AVX-512 in AVX2 objects.
+"""No AVX in objects built for the baseline, no AVX-512 in AVX2 objects.
 
   check_objects.py BUILD_DIR
 
-An object's instruction set is its file name's ending (_avx2, _avx512...). Baseline objects must run on any x86-64.
+An object's instruction set is its file name's ending (_avx2, _avx512...). Baseline objects must run on any x86-64: no wide
+registers, and no AVX encoding (v...) of instructions on narrow ones either.
 """
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-WIDE, WIDEST = re.compile(r"%ymm\d"), re.compile(r"%zmm\d|%k[1-7]\b")
+AVX = re.compile(r"%ymm\d+|\bv[a-z0-9]+ +[^\n]*%xmm\d+")
+AVX512 = re.compile(r"%zmm\d+|%k[1-7]\b|%[xy]mm(?:1[6-9]|2\d|3[01])\b")
 
 
 def violations(build: Path) -> list[str]:
@@ -22,7 +24,7 @@ def violations(build: Path) -> list[str]:
         name = path.name.removesuffix(".c.o")
         if re.search(r"_avx512\w*$", name):
             continue
-        banned = [WIDEST] if name.endswith("_avx2") else [WIDE, WIDEST]
+        banned = [AVX512] if name.endswith("_avx2") else [AVX, AVX512]
         code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True).stdout
         for pattern in banned:
             match = pattern.search(code)

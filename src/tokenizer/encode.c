@@ -117,12 +117,12 @@ static ds_status assemble(const ds__template *template, ds_encoding *encoding, s
     DS_TRY(ds__encoding_results(encoding, first + second + template->tokens, error));
     for (size_t i = 0; i < template->count; i++) {
         const ds__template_item *item = &template->items[i];
-        const ds__token *tokens = encoding->tokens + (item->part == DS__TEMPLATE_SECOND ? split : 0);
+        size_t from = item->part == DS__TEMPLATE_SECOND ? split : 0; /* without any token there is no array either */
         size_t count = item->part == DS__TEMPLATE_SECOND ? second : first;
         if (item->part == DS__TEMPLATE_TOKEN)
             write_token(encoding, item, NULL);
         else
-            for (size_t k = 0; k < count; k++) write_token(encoding, item, &tokens[k]);
+            for (size_t k = 0; k < count; k++) write_token(encoding, item, &encoding->tokens[from + k]);
     }
     encoding->dropped = encoding->token_count - first - second;
     return DS_OK;

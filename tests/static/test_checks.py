@@ -39,13 +39,25 @@ class SourceChecks(unittest.TestCase):
         self.assertIn(expected, result.stderr)
 
     def test_the_tree_is_clean(self) -> None:
-        for check in ("layers", "size", "banned"):
+        for check in ("layers", "size", "banned", "paths"):
             result = run(check, str(self.copy))
             self.assertEqual((result.returncode, result.stderr), (0, ""), check)
 
     def test_a_layer_that_reaches_up(self) -> None:
         self.plant("src/ir/shape.c", '\n#include "ops/ops.h"\n')
         self.catches("layers", 'src/ir/shape.c: ir includes "ops/ops.h"')
+
+    def test_a_kernel_family_that_reads_another(self) -> None:
+        self.plant("src/kernels/norm/norm_f32_ref.c", '\n#include "kernels/reduce/reduce.h"\n')
+        self.catches("layers", 'norm_f32_ref.c: includes "kernels/reduce/reduce.h" of another kernel family')
+
+    def test_an_example_that_looks_inside(self) -> None:
+        self.plant("examples/01_embed.c", '\n#include "base/alloc.h"\n')
+        self.catches("layers", 'examples/01_embed.c: includes "base/alloc.h"')
+
+    def test_a_public_header_that_shows_the_inside(self) -> None:
+        self.plant("include/deepseek/model.h", '\n#include "base/alloc.h"\n')
+        self.catches("layers", 'include/deepseek/model.h: includes "base/alloc.h"')
 
     def test_a_file_name_used_twice(self) -> None:
         self.plant("src/ops/plan.c", "int x;\n")
@@ -57,6 +69,10 @@ class SourceChecks(unittest.TestCase):
 
     def test_a_long_function(self) -> None:
         self.plant("src/ir/shape.c", "\nstatic int much(int a) {\n" + "    a++;\n" * 130 + "    return a;\n}\n")
+        self.catches("size", "much has 133 lines, at most 120")
+
+    def test_a_long_function_that_returns_a_constant(self) -> None:
+        self.plant("src/ir/shape.c", "\nstatic const char *much(int a) {\n" + "    a++;\n" * 130 + "    return 0;\n}\n")
         self.catches("size", "much has 133 lines, at most 120")
 
     def test_too_many_parameters(self) -> None:
@@ -75,6 +91,10 @@ class SourceChecks(unittest.TestCase):
     def test_banned_words_in_comments_do_not_count(self) -> None:
         self.plant("src/ir/shape.c", '\n/* malloc(3) */ static const char *s = "exit(1)";\n')
         self.assertEqual(run("banned", str(self.copy)).returncode, 0)
+
+    def test_a_path_of_one_machine(self) -> None:
+        self.plant("src/ir/shape.c", "\n/* see /" + "home/someone/notes */\n")
+        self.catches("paths", "src/ir/shape.c:")
 
     def test_a_header_that_needs_another(self) -> None:
         shutil.rmtree(self.copy / "src")
@@ -102,6 +122,8 @@ class ObjectChecks(unittest.TestCase):
         self.assertEqual(run("objects", str(self.build)).returncode, 0)
         self.compile("plain", self.VECTOR % 32, "-mavx2")
         self.assertIn("plain.c.o: uses %ymm", run("objects", str(self.build)).stderr)
+        self.compile("plain", self.VECTOR % 16, "-mavx")
+        self.assertIn("plain.c.o: uses v", run("objects", str(self.build)).stderr)
 
     def test_avx512_in_an_avx2_object(self) -> None:
         self.compile("x_avx2", self.VECTOR % 32, "-mavx2")
@@ -128,6 +150,33 @@ class ObjectChecks(unittest.TestCase):
                        text=True, check=True)
         self.assertIn("needs libother.so", self.link("void ds_a(void) {}", f"-L{self.build}", "-lother").stderr)
         self.assertIn("when stripped", self.link("void ds_a(void) {} const char ds_big[4000000] = {1};").stderr)
+
+
+class DocsCheck(unittest.TestCase):
+    """The generated pages against the registries."""
+
+    def test_a_page_that_is_behind_its_registry(self) -> None:
+        copy = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, copy)
+        for file in ("tools/gen_docs.py", "src/ops/ops.def", "src/passes/passes.def"):
+            (copy / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, copy / file)
+        (copy / "docs").mkdir()
+        program = copy / "program"
+        program.write_text("#!/bin/sh\necho '[{\"op\": \"a\", \"name\": \"a_ref\", \"about\": \"b | c\"}]'\n", encoding="utf-8")
+        program.chmod(0o755)
+
+        def generate(*arguments: str) -> subprocess.CompletedProcess:
+            return subprocess.run([sys.executable, str(copy / "tools/gen_docs.py"), str(program), *arguments],
+                                  capture_output=True, text=True)
+
+        self.assertEqual(generate().returncode, 0)
+        self.assertEqual(generate("--check").returncode, 0)
+        with open(copy / "src/ops/ops.def", "a", encoding="utf-8") as out:
+            out.write('DS_OP(planted, "not in the page")\n')
+        result = generate("--check")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("docs/ops.md is not what the registries say", result.stderr)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@
 #ifndef DS_KERNELS_GEMM_H
 #define DS_KERNELS_GEMM_H
 
-#include "kernels/elementwise/elementwise.h"
+#include <stdbool.h>
+
 #include "kernels/kernels.h"
+#include "tensor/activation.h"
 
 typedef struct ds__gemm_f32_args {
     const float *a;
