@@ -1,6 +1,7 @@
 # make install: the program, both libraries, the public headers, pkg-config, man pages made from the commands' own --help.
 # The prefix is found from where the .pc file lies, since `cmake --install --prefix` may put everything elsewhere.
 file(RELATIVE_PATH DS_PREFIX_FROM_PC "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+string(REGEX REPLACE "/$" "" DS_PREFIX_FROM_PC "${DS_PREFIX_FROM_PC}")
 configure_file("${CMAKE_SOURCE_DIR}/cmake/deepseek.pc.in" "${CMAKE_BINARY_DIR}/deepseek.pc" @ONLY)
 install(TARGETS deepseek deepseek_static deepseek_shared
   RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"

@@ -2,6 +2,8 @@
  * offsets in order and inside of the text, the same ids again, and truncation that keeps its promise. */
 #include "fuzz.h"
 
+#include <string.h>
+
 #include "base/context_internal.h"
 #include "deepseek/deepseek.h"
 
