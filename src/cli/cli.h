@@ -72,9 +72,10 @@ typedef struct cli_batch {
 } cli_batch;
 typedef struct cli_texts cli_texts;
 int cli_texts_open(const cli_options *options, cli_texts **out);
-/* The next texts, borrowed until the next call; count 0 at the end. */
-int cli_texts_next(cli_texts *texts, const cli_batch **batch);
 void cli_texts_close(cli_texts *texts);
+/* Calls `each` with all texts, batch by batch (borrowed until it returns), and shows progress. Stops at the first exit code
+ * other than CLI_DONE and returns it. */
+int cli_texts_each(cli_texts *texts, int (*each)(void *own, const cli_batch *batch), void *own);
 
 /* Writes to standard output; false when nobody reads any more or the disk is full (the failure was reported). */
 bool cli_write(const ds__buffer *text);

@@ -79,30 +79,33 @@ static int write_batch(const classify *c, const ds_model *model, const cli_batch
     return cli_write(text) ? CLI_DONE : CLI_FAILED;
 }
 
-static int classify_all(const classify *c, cli_engine *engine, cli_texts *texts) {
-    size_t labels = (size_t)ds_model_describe(engine->model)->labels, bytes = CLI_BATCH_TEXTS * (labels + 1) * sizeof(float);
-    ds_classify_options how = {.max_tokens = c->common.max_seq_len};
-    float *scores = ds__alloc(cli_heap(), bytes);
+/* What classifying a batch needs. */
+typedef struct classify_job {
+    const classify *options;
+    cli_engine *engine;
+    float *scores; /* [CLI_BATCH_TEXTS, labels] */
     ds__buffer text;
-    cli_progress progress;
-    int code = scores ? CLI_DONE : cli_fail("out of memory for the scores of %d texts", CLI_BATCH_TEXTS);
-    ds__buffer_init(&text, cli_heap());
-    cli_progress_start(&progress, "texts", 0);
-    while (code == CLI_DONE) {
-        const cli_batch *batch;
-        ds_error error;
-        code = cli_texts_next(texts, &batch);
-        if (code != CLI_DONE || batch->count == 0) break;
-        const ds_text *pairs = batch->has_pairs ? batch->pairs : NULL;
-        if (ds_classify(engine->session, batch->texts, pairs, batch->count, &how, scores, NULL, &error) != DS_OK)
-            code = cli_fail_error(&error);
-        else
-            code = write_batch(c, engine->model, batch, scores, &text);
-        cli_progress_add(&progress, batch->count);
-    }
-    cli_progress_end(&progress);
-    ds__buffer_deinit(&text);
-    ds__free(cli_heap(), scores, bytes);
+} classify_job;
+
+static int classify_batch(void *own, const cli_batch *batch) {
+    classify_job *job = own;
+    ds_classify_options how = {.max_tokens = job->options->common.max_seq_len};
+    ds_error error;
+    const ds_text *pairs = batch->has_pairs ? batch->pairs : NULL;
+    if (ds_classify(job->engine->session, batch->texts, pairs, batch->count, &how, job->scores, NULL, &error) != DS_OK)
+        return cli_fail_error(&error);
+    return write_batch(job->options, job->engine->model, batch, job->scores, &job->text);
+}
+
+static int classify_all(const classify *c, cli_engine *engine, cli_texts *texts) {
+    classify_job job = {.options = c, .engine = engine};
+    size_t bytes = CLI_BATCH_TEXTS * ((size_t)ds_model_describe(engine->model)->labels + 1) * sizeof *job.scores;
+    job.scores = ds__alloc(cli_heap(), bytes);
+    if (!job.scores) return cli_fail("out of memory for the scores of %d texts", CLI_BATCH_TEXTS);
+    ds__buffer_init(&job.text, cli_heap());
+    int code = cli_texts_each(texts, classify_batch, &job);
+    ds__buffer_deinit(&job.text);
+    ds__free(cli_heap(), job.scores, bytes);
     return code;
 }
 

@@ -129,30 +129,37 @@ static int sink_close(sink *out, int code) {
     return code;
 }
 
-/* Embeds batch after batch. */
+/* What embedding a batch needs. */
+typedef struct embed_job {
+    const embed *options;
+    cli_engine *engine;
+    sink *out;
+    float *vectors; /* [CLI_BATCH_TEXTS, hidden] */
+    size_t hidden, texts, truncated;
+} embed_job;
+
+static int embed_batch(void *own, const cli_batch *batch) {
+    embed_job *job = own;
+    ds_run_stats stats;
+    ds_error error;
+    if (ds_embed(job->engine->session, batch->texts, batch->count, &job->options->how, job->vectors, &stats, &error) !=
+        DS_OK)
+        return cli_fail_error(&error);
+    job->texts += batch->count;
+    job->truncated += stats.truncated;
+    return sink_write(job->out, batch, job->vectors, job->hidden);
+}
+
 static int embed_all(const embed *e, cli_engine *engine, cli_texts *texts, sink *out) {
-    size_t hidden = (size_t)ds_model_describe(engine->model)->hidden_size, truncated = 0;
-    float *vectors = ds__alloc(cli_heap(), CLI_BATCH_TEXTS * hidden * sizeof *vectors);
-    cli_progress progress;
-    int code = vectors ? CLI_DONE : cli_fail("out of memory for %d vectors of %zu", CLI_BATCH_TEXTS, hidden);
-    cli_progress_start(&progress, "texts", 0);
-    while (code == CLI_DONE) {
-        const cli_batch *batch;
-        ds_run_stats stats;
-        ds_error error;
-        code = cli_texts_next(texts, &batch);
-        if (code != CLI_DONE || batch->count == 0) break;
-        if (ds_embed(engine->session, batch->texts, batch->count, &e->how, vectors, &stats, &error) != DS_OK)
-            code = cli_fail_error(&error);
-        else
-            code = sink_write(out, batch, vectors, hidden);
-        truncated += stats.truncated;
-        cli_progress_add(&progress, batch->count);
-    }
-    cli_progress_end(&progress);
-    if (code == CLI_DONE && truncated)
-        fprintf(stderr, "deepseek: %zu of %zu texts were cut; --max-seq-len says where\n", truncated, progress.done);
-    ds__free(cli_heap(), vectors, CLI_BATCH_TEXTS * hidden * sizeof *vectors);
+    embed_job job = {.options = e, .engine = engine, .out = out};
+    job.hidden = (size_t)ds_model_describe(engine->model)->hidden_size;
+    size_t bytes = CLI_BATCH_TEXTS * job.hidden * sizeof *job.vectors;
+    job.vectors = ds__alloc(cli_heap(), bytes);
+    if (!job.vectors) return cli_fail("out of memory for %d vectors of %zu numbers", CLI_BATCH_TEXTS, job.hidden);
+    int code = cli_texts_each(texts, embed_batch, &job);
+    if (code == CLI_DONE && job.truncated)
+        fprintf(stderr, "deepseek: %zu of %zu texts were cut; --max-seq-len says where\n", job.truncated, job.texts);
+    ds__free(cli_heap(), job.vectors, bytes);
     return code;
 }
 

@@ -39,26 +39,27 @@ static int write_batch(const cli_engine *engine, const cli_batch *batch, ds__buf
     return cli_write(text) ? CLI_DONE : CLI_FAILED;
 }
 
-static int tag_all(const cli_options *options, cli_engine *engine, cli_texts *texts) {
-    ds_tag_options how = {.max_tokens = options->max_seq_len};
+/* What tagging a batch needs. */
+typedef struct tag_job {
+    const cli_options *options;
+    cli_engine *engine;
     ds__buffer text;
-    cli_progress progress;
-    int code = CLI_DONE;
-    ds__buffer_init(&text, cli_heap());
-    cli_progress_start(&progress, "texts", 0);
-    while (code == CLI_DONE) {
-        const cli_batch *batch;
-        ds_error error;
-        code = cli_texts_next(texts, &batch);
-        if (code != CLI_DONE || batch->count == 0) break;
-        if (ds_tag(engine->session, batch->texts, batch->count, &how, NULL, &error) != DS_OK)
-            code = cli_fail_error(&error);
-        else
-            code = write_batch(engine, batch, &text);
-        cli_progress_add(&progress, batch->count);
-    }
-    cli_progress_end(&progress);
-    ds__buffer_deinit(&text);
+} tag_job;
+
+static int tag_batch(void *own, const cli_batch *batch) {
+    tag_job *job = own;
+    ds_tag_options how = {.max_tokens = job->options->max_seq_len};
+    ds_error error;
+    if (ds_tag(job->engine->session, batch->texts, batch->count, &how, NULL, &error) != DS_OK)
+        return cli_fail_error(&error);
+    return write_batch(job->engine, batch, &job->text);
+}
+
+static int tag_all(const cli_options *options, cli_engine *engine, cli_texts *texts) {
+    tag_job job = {.options = options, .engine = engine};
+    ds__buffer_init(&job.text, cli_heap());
+    int code = cli_texts_each(texts, tag_batch, &job);
+    ds__buffer_deinit(&job.text);
     return code;
 }
 

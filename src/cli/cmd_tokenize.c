@@ -53,29 +53,32 @@ static void put_encoding(ds__buffer *text, const ds_encoding *encoding, bool wit
     ds__buffer_put(text, '\n');
 }
 
-static int tokenize_all(const tokenize *t, const ds_tokenizer *tokenizer, ds_encoding *encoding, cli_texts *texts) {
+/* What tokenizing a batch needs. */
+typedef struct tokenize_job {
+    const tokenize *options;
+    const ds_tokenizer *tokenizer;
+    ds_encoding *encoding;
     ds__buffer text;
-    cli_progress progress;
-    int code = CLI_DONE;
-    ds__buffer_init(&text, cli_heap());
-    cli_progress_start(&progress, "texts", 0);
-    while (code == CLI_DONE) {
-        const cli_batch *batch;
-        ds_error error;
-        code = cli_texts_next(texts, &batch);
-        if (code != CLI_DONE || batch->count == 0) break;
-        ds__buffer_clear(&text);
-        for (size_t i = 0; i < batch->count && code == CLI_DONE; i++) {
-            if (ds_tokenizer_encode(tokenizer, batch->texts[i], NULL, t->common.max_seq_len, encoding, &error) != DS_OK)
-                code = cli_fail_error(&error);
-            else
-                put_encoding(&text, encoding, t->offsets);
-        }
-        if (code == CLI_DONE && !cli_write(&text)) code = CLI_FAILED;
-        cli_progress_add(&progress, batch->count);
+} tokenize_job;
+
+static int tokenize_batch(void *own, const cli_batch *batch) {
+    tokenize_job *job = own;
+    ds_error error;
+    ds__buffer_clear(&job->text);
+    for (size_t i = 0; i < batch->count; i++) {
+        if (ds_tokenizer_encode(job->tokenizer, batch->texts[i], NULL, job->options->common.max_seq_len, job->encoding,
+                                &error) != DS_OK)
+            return cli_fail_error(&error);
+        put_encoding(&job->text, job->encoding, job->options->offsets);
     }
-    cli_progress_end(&progress);
-    ds__buffer_deinit(&text);
+    return cli_write(&job->text) ? CLI_DONE : CLI_FAILED;
+}
+
+static int tokenize_all(const tokenize *t, const ds_tokenizer *tokenizer, ds_encoding *encoding, cli_texts *texts) {
+    tokenize_job job = {.options = t, .tokenizer = tokenizer, .encoding = encoding};
+    ds__buffer_init(&job.text, cli_heap());
+    int code = cli_texts_each(texts, tokenize_batch, &job);
+    ds__buffer_deinit(&job.text);
     return code;
 }
 

@@ -42,11 +42,11 @@ int cli_texts_open(const cli_options *options, cli_texts **out) {
     return CLI_DONE;
 }
 
-int cli_texts_next(cli_texts *texts, const cli_batch **batch) {
+/* Reads the next texts; none at the end. */
+static int read_batch(cli_texts *texts) {
     size_t bytes = 0;
     ds__arena_reset(&texts->arena);
     texts->batch.count = 0;
-    *batch = &texts->batch;
     while (texts->batch.count < CLI_BATCH_TEXTS && bytes < CLI_BATCH_BYTES) {
         ds__str text, pair;
         bool end;
@@ -68,4 +68,17 @@ void cli_texts_close(cli_texts *texts) {
     ds__table_close(texts->table);
     ds__arena_deinit(&texts->arena);
     ds__free(cli_heap(), texts, sizeof *texts);
+}
+
+int cli_texts_each(cli_texts *texts, int (*each)(void *own, const cli_batch *batch), void *own) {
+    cli_progress progress;
+    int code;
+    cli_progress_start(&progress, "texts", 0);
+    while ((code = read_batch(texts)) == CLI_DONE && texts->batch.count) {
+        code = each(own, &texts->batch);
+        if (code != CLI_DONE) break;
+        cli_progress_add(&progress, texts->batch.count);
+    }
+    cli_progress_end(&progress);
+    return code;
 }
