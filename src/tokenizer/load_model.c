@@ -128,7 +128,7 @@ static void refuse_dropout(ds__json *json) {
 
 static void read_field(ds__json *json, ds__loader *loader, model *m, ds__str key) {
     if (ds__str_is(key, "type")) {
-        m->type = ds__json_string(json, key);
+        m->type = ds__json_string(json, DS_STR("model.type"));
     } else if (ds__str_is(key, "vocab") && ds__json_peek(json) == DS__JSON_ARRAY) {
         m->has_vocab_list = true; /* Unigram; refused once the type is known */
         ds__json_skip(json);

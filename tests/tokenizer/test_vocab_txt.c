@@ -73,7 +73,7 @@ static void what_is_wrong_is_named(void **state) {
         {SPECIALS, "{'cls_token': '<s>'}", DS_BAD_FORMAT, "\"<s>\", which is the cls_token"},
         {"[UNK]\n\xff\n", NULL, DS_BAD_FORMAT, "vocab.txt, line 2: not valid UTF-8"},
         {SPECIALS, "{'do_lower_case': 'yes'}", DS_BAD_FORMAT, "do_lower_case is \"yes\", expected true or false"},
-        {SPECIALS, "{'unk_token': 3}", DS_BAD_FORMAT, "unk_token is a number"},
+        {SPECIALS, "{'unk_token': 3}", DS_BAD_FORMAT, "unk_token is 3"},
         {SPECIALS, "[]", DS_BAD_FORMAT, "tokenizer_config.json"},
         {SPECIALS, "", DS_BAD_FORMAT, "tokenizer_config.json"},
         {SPECIALS, "{'tokenizer_class': 'BertJapaneseTokenizer'}", DS_UNSUPPORTED, "tokenizer_class is \"BertJapaneseTokenizer\""},
