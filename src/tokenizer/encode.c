@@ -26,8 +26,8 @@ static ds_status repair(ds_encoding *encoding, ds__view *view, ds_error *error) 
 /* Normalised text without added tokens in it. */
 static ds_status encode_plain(const ds_tokenizer *tokenizer, ds_encoding *encoding, ds__view view, ds_error *error) {
     DS_TRY(ds__presplit_run(&tokenizer->presplit, encoding, &view, error));
-    for (size_t i = 0; i < encoding->pieces.count; i++, encoding->word++) {
-        ds__piece word = encoding->pieces.items[i];
+    for (size_t i = 0; i < encoding->pieces->count; i++, encoding->word++) {
+        ds__piece word = encoding->pieces->items[i];
         if (tokenizer->model == DS__MODEL_WORDPIECE)
             DS_TRY(ds__wordpiece_encode(&tokenizer->wordpiece, &tokenizer->vocab, encoding, &view, word, error));
         else

@@ -27,10 +27,10 @@ void ds__encoding_destroy(ds_encoding *encoding) {
     free_view(heap, &encoding->repaired);
     free_view(heap, &encoding->normalized);
     free_view(heap, &encoding->prefixed);
-    ds__free(heap, encoding->marks.items, encoding->marks.capacity * sizeof(ds__mark));
-    ds__free(heap, encoding->other_marks.items, encoding->other_marks.capacity * sizeof(ds__mark));
-    ds__free(heap, encoding->pieces.items, encoding->pieces.capacity * sizeof(ds__piece));
-    ds__free(heap, encoding->other_pieces.items, encoding->other_pieces.capacity * sizeof(ds__piece));
+    for (int i = 0; i < 2; i++) {
+        ds__free(heap, encoding->mark_lists[i].items, encoding->mark_lists[i].capacity * sizeof(ds__mark));
+        ds__free(heap, encoding->piece_lists[i].items, encoding->piece_lists[i].capacity * sizeof(ds__piece));
+    }
     ds__free(heap, encoding->states, encoding->state_capacity * sizeof *encoding->states);
     ds__bpe_scratch_deinit(&encoding->bpe, heap);
     ds__match_data_free(encoding->match_data);

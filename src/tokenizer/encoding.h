@@ -81,8 +81,9 @@ struct ds_encoding {
     size_t token_count, token_capacity;
 
     ds__view_buffer repaired, normalized, prefixed;
-    ds__marks marks, other_marks;
-    ds__pieces pieces, other_pieces;
+    /* Lists that change places, step by step; each text begins with the first, so that equal texts need equal memory. */
+    ds__marks mark_lists[2], *marks, *other_marks;
+    ds__pieces piece_lists[2], *pieces, *other_pieces;
     uint64_t *states; /* hashes of a word's prefixes */
     size_t state_capacity;
     ds__bpe_scratch bpe;

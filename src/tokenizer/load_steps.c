@@ -184,7 +184,7 @@ void ds__load_pre_tokenizer(ds__json *json, ds__loader *loader) {
     p.step.kind = kinds[i].kind;
     p.step.behavior = behavior_of(json, p.behavior);
     p.step.prefix_space = p.step.prefix_space && p.step.kind == DS__PRESPLIT_BYTE_LEVEL;
-    if (p.step.kind == DS__PRESPLIT_PATTERN) add_pattern(json, loader, &p);
+    if (p.step.kind == DS__PRESPLIT_PATTERN && ds__json_ok(json)) add_pattern(json, loader, &p);
     ds_error error;
     if (ds__json_ok(json)) ds__json_check(json, ds__loader_presplit(loader, &p.step, &error), &error);
 }

@@ -126,11 +126,11 @@ static void take_origins(const ds__marks *in, ds__marks *out) {
 }
 
 ds_status ds__normal_form(ds_encoding *encoding, bool compatible, bool composed, ds_error *error) {
-    if (encoding->marks.count == 0) return DS_OK;
-    DS_TRY(decompose(encoding, &encoding->marks, &encoding->other_marks, compatible, error));
-    if (composed) compose_marks(&encoding->other_marks);
-    take_origins(&encoding->marks, &encoding->other_marks);
-    ds__marks swap = encoding->marks;
+    if (encoding->marks->count == 0) return DS_OK;
+    DS_TRY(decompose(encoding, encoding->marks, encoding->other_marks, compatible, error));
+    if (composed) compose_marks(encoding->other_marks);
+    take_origins(encoding->marks, encoding->other_marks);
+    ds__marks *swap = encoding->marks;
     encoding->marks = encoding->other_marks;
     encoding->other_marks = swap;
     return DS_OK;

@@ -116,7 +116,7 @@ static void apply_behavior(const ds__presplit_step *step, ds__pieces *pieces, si
 
 /* Puts a space in front of each word that does not begin with one; the space comes from where the word begins. */
 static ds_status add_prefix_spaces(ds_encoding *encoding, ds__view *view, ds_error *error) {
-    ds__pieces *pieces = &encoding->pieces;
+    ds__pieces *pieces = encoding->pieces;
     size_t size = pieces->count, written = 0;
     for (size_t i = 0; i < pieces->count; i++) size += pieces->items[i].end - pieces->items[i].start;
     if (size > INT32_MAX)
@@ -167,16 +167,18 @@ static ds_status split(const ds__presplit_step *step, ds_encoding *encoding, con
 }
 
 ds_status ds__presplit_run(const ds__presplit *presplit, ds_encoding *encoding, ds__view *view, ds_error *error) {
-    encoding->pieces.count = 0;
+    encoding->pieces = &encoding->piece_lists[0];
+    encoding->other_pieces = &encoding->piece_lists[1];
+    encoding->pieces->count = 0;
     if (view->size == 0) return DS_OK;
-    DS_TRY(ds__pieces_push(encoding, &encoding->pieces, (ds__piece){0, view->size, false}, error));
+    DS_TRY(ds__pieces_push(encoding, encoding->pieces, (ds__piece){0, view->size, false}, error));
     for (size_t s = 0; s < presplit->count; s++) {
         const ds__presplit_step *step = &presplit->steps[s];
         if (step->prefix_space) DS_TRY(add_prefix_spaces(encoding, view, error));
-        encoding->other_pieces.count = 0;
-        for (size_t i = 0; i < encoding->pieces.count; i++)
-            DS_TRY(split(step, encoding, view, encoding->pieces.items[i], &encoding->other_pieces, error));
-        ds__pieces swap = encoding->pieces;
+        encoding->other_pieces->count = 0;
+        for (size_t i = 0; i < encoding->pieces->count; i++)
+            DS_TRY(split(step, encoding, view, encoding->pieces->items[i], encoding->other_pieces, error));
+        ds__pieces *swap = encoding->pieces;
         encoding->pieces = encoding->other_pieces;
         encoding->other_pieces = swap;
     }

@@ -24,8 +24,8 @@ static void check_split(ds__presplit_step *steps, size_t count, const char *text
     size_t size = 0;
     ds__presplit_prepare(&presplit);
     if (ds__presplit_run(&presplit, encoding, &view, &case_error) != DS_OK) fail_msg("%s", case_error.message);
-    for (size_t i = 0; i < encoding->pieces.count; i++) {
-        ds__piece piece = encoding->pieces.items[i];
+    for (size_t i = 0; i < encoding->pieces->count; i++) {
+        ds__piece piece = encoding->pieces->items[i];
         size += (size_t)snprintf(got + size, sizeof got - size, "%s%.*s", i ? "|" : "", (int)(piece.end - piece.start),
                                  view.text + piece.start);
     }
@@ -162,13 +162,13 @@ static void by_hand_is_by_pattern(void **state) {
         ds__view view = {text, (uint32_t)size, NULL, 0};
         ds__piece first[100];
         assert_int_equal(ds__presplit_run(&by_pattern, encoding, &view, &case_error), DS_OK);
-        size_t count = encoding->pieces.count;
+        size_t count = encoding->pieces->count;
         assert_true(count <= 100);
-        if (count) memcpy(first, encoding->pieces.items, count * sizeof *first);
+        if (count) memcpy(first, encoding->pieces->items, count * sizeof *first);
         assert_int_equal(ds__presplit_run(&by_hand, encoding, &view, &case_error), DS_OK);
-        bool same = encoding->pieces.count == count;
+        bool same = encoding->pieces->count == count;
         for (size_t i = 0; same && i < count; i++)
-            same = first[i].start == encoding->pieces.items[i].start && first[i].end == encoding->pieces.items[i].end;
+            same = first[i].start == encoding->pieces->items[i].start && first[i].end == encoding->pieces->items[i].end;
         if (!same) fail_msg("\"%s\" is split differently by hand", text);
     }
     ds__pattern_free(pattern.pattern);
