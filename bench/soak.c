@@ -1,6 +1,7 @@
 /* 10,000 calls with random batch sizes and lengths: prints resident memory and the library's own bytes as CSV.
  *
  *   soak MODEL [CALLS] > soak.csv        then bench/plot_soak.py soak.csv soak.svg */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "base/random.h"
 #include "deepseek/deepseek.h"
 
-enum { MAX_TEXTS = 12, SHORT_WORDS = 20, MAX_WORDS = 300, WORD_BYTES = 10 };
+enum { FEW_TEXTS = 8, BULK_TEXTS = 96, MAX_TEXTS = 128, SHORT_WORDS = 16, MAX_WORDS = 300, WORD_BYTES = 10 };
 
 static long resident_kb(void) {
     FILE *file = fopen("/proc/self/statm", "r");
@@ -25,9 +26,11 @@ static int fail(const char *what, const ds_error *error) {
 
 /* A text of random short words; most are short, some long, as in life. */
 static ds_text random_text(ds__random *random, char *into) {
-    static const char *const words[] = {"card ", "the ", "transfer ", "why ", "my ", "fee ", "pending ", "is ", "top-up "};
+    static const char *const words[] = {"card ", "the ",     "transfer ", "why ",   "my ",
+                                        "fee ",  "pending ", "is ",       "top-up "};
     size_t size = 0;
-    uint32_t longest = ds__random_below(random, 8) ? SHORT_WORDS : MAX_WORDS, count = 1 + ds__random_below(random, longest);
+    uint32_t longest = ds__random_below(random, 100) ? SHORT_WORDS : MAX_WORDS,
+             count = 1 + ds__random_below(random, longest);
     for (uint32_t i = 0; i < count; i++) {
         const char *word = words[ds__random_below(random, sizeof words / sizeof *words)];
         memcpy(into + size, word, strlen(word));
@@ -55,7 +58,10 @@ int main(int argc, char **argv) {
     float *out = malloc(MAX_TEXTS * (size_t)ds_model_describe(model)->hidden_size * sizeof *out);
     printf("call,resident_kb,library_bytes,allocations\n");
     for (int call = 0; call < calls; call++) {
-        size_t count = 1 + ds__random_below(&random, MAX_TEXTS);
+        /* Mostly a request of a few texts, one in twenty a bulk of about a hundred. */
+        bool bulk = ds__random_below(&random, 20) == 0;
+        size_t count = bulk ? BULK_TEXTS + ds__random_below(&random, MAX_TEXTS - BULK_TEXTS)
+                            : 1 + ds__random_below(&random, FEW_TEXTS);
         for (size_t i = 0; i < count; i++) texts[i] = random_text(&random, memory[i]);
         if (ds_embed(session, texts, count, NULL, out, NULL, &error) != DS_OK) return fail("embed", &error);
         if (call % 20 == 0 || call + 1 == calls) {

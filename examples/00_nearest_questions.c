@@ -61,7 +61,8 @@ int main(int argc, char **argv) {
     size_t count = read_lines(argv[2], &memory, texts);
     if (!count) return fprintf(stderr, "%s: has no text\n", argv[2]), 1;
     double start = now_ms();
-    if (ds_context_create(NULL, &context, &error) != DS_OK || ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK ||
+    if (ds_context_create(NULL, &context, &error) != DS_OK ||
+        ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK ||
         ds_session_create(model, &session, &error) != DS_OK)
         return failed(&error);
     double loaded = now_ms();

@@ -13,7 +13,8 @@ int main(int argc, char **argv) {
     ds_session *session;
     ds_error error;
     if (argc < 3) return fprintf(stderr, "usage: %s MODEL TEXT\n", argv[0]), 2;
-    if (ds_context_create(NULL, &context, &error) != DS_OK || ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK ||
+    if (ds_context_create(NULL, &context, &error) != DS_OK ||
+        ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK ||
         ds_session_create(model, &session, &error) != DS_OK)
         return fprintf(stderr, "%s\n", error.message), 1;
     ds_text text = {argv[2], strlen(argv[2])};

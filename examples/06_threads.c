@@ -33,7 +33,8 @@ int main(int argc, char **argv) {
     pthread_t threads[THREADS];
     int failures = 0;
     if (argc < 2) return fprintf(stderr, "usage: %s MODEL\n", argv[0]), 2;
-    if (ds_context_create(NULL, &context, &error) != DS_OK || ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK)
+    if (ds_context_create(NULL, &context, &error) != DS_OK ||
+        ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK)
         return fprintf(stderr, "%s\n", error.message), 1;
     for (int i = 0; i < THREADS; i++)
         if (pthread_create(&threads[i], NULL, serve, model) != 0) return 1;
@@ -44,7 +45,8 @@ int main(int argc, char **argv) {
         failures += wrong != NULL;
     }
     printf("%d threads made %d calls each on one model: %llu bytes held, %llu at most\n", THREADS, CALLS,
-           (unsigned long long)ds_context_memory(context).bytes, (unsigned long long)ds_context_memory(context).peak_bytes);
+           (unsigned long long)ds_context_memory(context).bytes,
+           (unsigned long long)ds_context_memory(context).peak_bytes);
     ds_model_close(model);
     ds_context_destroy(context);
     return failures != 0;

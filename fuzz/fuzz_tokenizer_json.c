@@ -3,11 +3,13 @@
 #include "tokenizer/load.h"
 
 static void encode(const ds_tokenizer *tokenizer, ds__heap *heap) {
-#define TEXT(literal) {literal, sizeof(literal) - 1}
+#define TEXT(literal)                                                                                                  \
+    { literal, sizeof(literal) - 1 }
     static const ds_text texts[] = {
         TEXT(""),
         TEXT("Hello, world! It's  42\n\n[MASK]<mask> ab"),
-        TEXT("caf\xc3\xa9 e\xcc\x81\xcc\xa3 \xe4\xb8\xad\xe5\x9b\xbd \xe3\x80\xae\xcc\x81 \xf0\x9f\x98\x80 \xc4\xb0\xef\xac\x83"),
+        TEXT("caf\xc3\xa9 e\xcc\x81\xcc\xa3 \xe4\xb8\xad\xe5\x9b\xbd \xe3\x80\xae\xcc\x81 \xf0\x9f\x98\x80 "
+             "\xc4\xb0\xef\xac\x83"),
         TEXT("a\0b\xff\xc3 \xed\xa0\x80\x01"),
     };
     ds_encoding *encoding;

@@ -30,8 +30,8 @@ typedef void (*ds_log_fn)(void *user, ds_log_level level, const char *message);
 
 /* A zeroed structure means the defaults. */
 typedef struct ds_context_options {
-    int threads;            /* 0: what the cgroup's quota and the affinity mask allow; at most DS_MAX_THREADS */
-    uint64_t memory_limit;  /* bytes the library may hold at once, thread stacks and mapped files not counted; 0: none */
+    int threads;           /* 0: what the cgroup's quota and the affinity mask allow; at most DS_MAX_THREADS */
+    uint64_t memory_limit; /* bytes the library may hold at once, thread stacks and mapped files not counted; 0: none */
     ds_allocator allocator; /* all NULL: the C library's */
     ds_log_fn log;          /* NULL: nothing is logged */
     void *log_user;

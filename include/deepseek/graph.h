@@ -1,7 +1,7 @@
 /* One's own graph on one's own buffers: build it, compile it, run it.
  *
- * The builder is sticky: it keeps the first mistake and turns into no-ops; ds_graph_compile reports it.  A dimension is a
- * number or a named size that is only known when the graph runs ("T").
+ * The builder is sticky: it keeps the first mistake and turns into no-ops; ds_graph_compile reports it.  A dimension is
+ * a number or a named size that is only known when the graph runs ("T").
  *
  *     ds_graph *g;  ds_graph_create(context, &g, &error);
  *     ds_value x = ds_graph_input(g, "x", DS_F32, 2, (ds_dim[]){ds_dim_named(g, "T"), ds_dim_fixed(16)});

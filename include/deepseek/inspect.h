@@ -20,7 +20,8 @@ typedef struct ds_tensor_info {
 } ds_tensor_info;
 
 /* Fails only when there is nothing to look at (no folder, no memory); what is wrong inside is found in the problems. */
-DS_API DS_MUST_CHECK ds_status ds_inspect(ds_context *context, const char *folder, ds_inspection **out, ds_error *error);
+DS_API DS_MUST_CHECK ds_status ds_inspect(ds_context *context, const char *folder, ds_inspection **out,
+                                          ds_error *error);
 DS_API void ds_inspection_destroy(ds_inspection *inspection);
 
 /* NULL when config.json cannot be understood. */

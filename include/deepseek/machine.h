@@ -26,8 +26,8 @@ DS_API ds_kernel_info ds_kernel_at(size_t index);
 /* The CPU's brand string. */
 DS_API const char *ds_cpu_name(void);
 
-/* Float32 multiply-add operations a second (a multiply-add is two) that the context's threads reach together in registers,
- * measured for about `seconds`. */
+/* Float32 multiply-add operations a second (a multiply-add is two) that the context's threads reach together in
+ * registers, measured for about `seconds`. */
 DS_API DS_MUST_CHECK ds_status ds_measure_peak(ds_context *context, double seconds, double *gflops, ds_error *error);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* Models as Hugging Face stores them: open a folder, embed, classify, tag.
  *
- * A ds_model is immutable once open and may be used by many threads; each thread runs it through a ds_session of its own,
- * which holds the activations.  A session's memory grows to the largest batch it has seen and then stays.
+ * A ds_model is immutable once open and may be used by many threads; each thread runs it through a ds_session of its
+ * own, which holds the activations.  A session's memory grows to the largest batch it has seen and then stays.
  *
  *     ds_context *context;  ds_model *model;  ds_session *session;  ds_error error;
  *     ds_context_create(NULL, &context, &error);
@@ -43,7 +43,7 @@ typedef struct ds_model_info {
     const char *model_type;   /* "bert" */
     int64_t parameters;       /* elements of all tensors stored */
     int32_t layers, hidden_size, heads, intermediate_size, vocab_size;
-    int32_t max_tokens;       /* positions that the model has for a text, special tokens included */
+    int32_t max_tokens; /* positions that the model has for a text, special tokens included */
     ds_head head;
     ds_problem problem;       /* where there is a head */
     int32_t labels;           /* 0 without a head */
@@ -67,11 +67,13 @@ DS_API const ds_tokenizer *ds_model_tokenizer(const ds_model *model);
 
 /* Where memory goes, in bytes, for batches of at most `tokens` tokens in `texts` texts. */
 typedef struct ds_memory_plan {
-    uint64_t packed_weights; /* allocated: weights of products in the kernels' order, others that could not stay as stored */
-    uint64_t mapped_weights; /* size of the mapped files; pages of packed weights are given back, of others read on demand */
-    uint64_t activations;    /* one buffer, planned by liveness */
+    uint64_t
+        packed_weights; /* allocated: weights of products in the kernels' order, others that could not stay as stored */
+    uint64_t
+        mapped_weights; /* size of the mapped files; pages of packed weights are given back, of others read on demand */
+    uint64_t activations;           /* one buffer, planned by liveness */
     uint64_t activations_unplanned; /* what the same values would take side by side */
-    uint64_t scratch;        /* of all threads */
+    uint64_t scratch;               /* of all threads */
 } ds_memory_plan;
 DS_API DS_MUST_CHECK ds_status ds_model_plan(const ds_model *model, size_t tokens, size_t texts, ds_memory_plan *plan,
                                              ds_error *error);
@@ -92,9 +94,11 @@ typedef struct ds_embed_options {
     int32_t max_tokens; /* 0: info.embed_max_tokens; more than info.max_tokens is refused */
 } ds_embed_options;
 
-/* out: [count, hidden_size], row i for texts[i]. A batch is split as the memory limit asks; a row does not depend on it. */
+/* out: [count, hidden_size], row i for texts[i]. A batch is split as the memory limit asks; a row does not depend on
+ * it. */
 DS_API DS_MUST_CHECK ds_status ds_embed(ds_session *session, const ds_text *texts, size_t count,
-                                        const ds_embed_options *options, float *out, ds_run_stats *stats, ds_error *error);
+                                        const ds_embed_options *options, float *out, ds_run_stats *stats,
+                                        ds_error *error);
 
 typedef struct ds_classify_options {
     bool logits;        /* the head's raw outputs instead of scores */
@@ -103,9 +107,9 @@ typedef struct ds_classify_options {
 
 /* For models with a head on sequences.  pairs: NULL, or the second text of each.  scores: [count, labels]; softmax for
  * single-label, sigmoid for multi-label, the raw value for regression. */
-DS_API DS_MUST_CHECK ds_status ds_classify(ds_session *session, const ds_text *texts, const ds_text *pairs, size_t count,
-                                           const ds_classify_options *options, float *scores, ds_run_stats *stats,
-                                           ds_error *error);
+DS_API DS_MUST_CHECK ds_status ds_classify(ds_session *session, const ds_text *texts, const ds_text *pairs,
+                                           size_t count, const ds_classify_options *options, float *scores,
+                                           ds_run_stats *stats, ds_error *error);
 
 /* One word with its label: the word's first piece decides (label and score). Bytes of the text: [start, end). */
 typedef struct ds_tag_span {
@@ -139,8 +143,8 @@ typedef enum ds_output {
 } ds_output;
 
 /* The model alone, without tokenizer. Runs the batch in one piece. */
-DS_API DS_MUST_CHECK ds_status ds_forward(ds_session *session, const ds_packed_batch *batch, ds_output output, float *out,
-                                          ds_error *error);
+DS_API DS_MUST_CHECK ds_status ds_forward(ds_session *session, const ds_packed_batch *batch, ds_output output,
+                                          float *out, ds_error *error);
 
 /* Floating-point operations of the session's last batch (a multiply-add is two); 0 before the first. For measuring. */
 DS_API double ds_session_flops(const ds_session *session);

@@ -140,8 +140,8 @@ static const ds_tensor *find_binding(const ds_binding *bindings, size_t count, c
     return NULL;
 }
 
-/* The bound tensor must have the value's type and shape and be dense. Symbols that are not known yet (-1) are learnt from it
- * when `learn`. */
+/* The bound tensor must have the value's type and shape and be dense. Symbols that are not known yet (-1) are learnt
+ * from it when `learn`. */
 static ds_status match(const ds_graph *graph, const char *name, const ds__value *value, const ds_tensor *tensor,
                        int64_t *symbols, bool learn, ds_error *error) {
     char shape[160];
@@ -161,8 +161,8 @@ static ds_status match(const ds_graph *graph, const char *name, const ds__value 
             return ds__fail(error, DS_SHAPE_MISMATCH, "\"%s\": dimension %d is %lld, expected %lld (%s)", name, i,
                             (long long)size, (long long)wanted, shape);
         if (size > 1 && tensor->stride[i] != dense)
-            return ds__fail(error, DS_INVALID_ARGUMENT, "\"%s\": dimension %d has stride %lld, expected %lld (dense)", name, i,
-                            (long long)tensor->stride[i], (long long)dense);
+            return ds__fail(error, DS_INVALID_ARGUMENT, "\"%s\": dimension %d has stride %lld, expected %lld (dense)",
+                            name, i, (long long)tensor->stride[i], (long long)dense);
         dense *= size;
         elements *= size;
     }
@@ -184,11 +184,11 @@ ds_status ds_program_run(ds_program *program, const ds_binding *inputs, size_t i
         program->inputs[place++] = tensor->data;
     }
     for (int32_t i = 0; i < graph->symbol_count; i++)
-        if (symbols[i] < 0)
-            return ds__fail(error, DS_SHAPE_MISMATCH, "no input tells the size %s", graph->symbols[i]);
+        if (symbols[i] < 0) return ds__fail(error, DS_SHAPE_MISMATCH, "no input tells the size %s", graph->symbols[i]);
     for (size_t i = 0; i < graph->output_count; i++) {
         const ds_tensor *tensor = find_binding(outputs, output_count, graph->outputs[i].name);
-        DS_TRY(match(graph, graph->outputs[i].name, &graph->values[graph->outputs[i].value], tensor, symbols, false, error));
+        DS_TRY(match(graph, graph->outputs[i].name, &graph->values[graph->outputs[i].value], tensor, symbols, false,
+                     error));
         program->outputs[i] = tensor->data;
     }
     return ds__execution_run(program->execution, symbols, program->inputs, program->outputs, error);

@@ -13,9 +13,7 @@ ds_status ds_inspect(ds_context *context, const char *folder, ds_inspection **ou
 void ds_inspection_destroy(ds_inspection *inspection) { ds__inspection_destroy(inspection); }
 
 const ds_model_info *ds_inspection_info(const ds_inspection *inspection) {
-    return inspection->model        ? &inspection->model->info
-           : inspection->has_folder ? &inspection->folder.info
-                                    : NULL;
+    return inspection->model ? &inspection->model->info : inspection->has_folder ? &inspection->folder.info : NULL;
 }
 
 size_t ds_inspection_problems(const ds_inspection *inspection) { return inspection->problem_count; }

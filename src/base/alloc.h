@@ -1,6 +1,7 @@
 /* The one door through which the library gets memory: it counts, keeps to the context's limit, and can be told to fail.
  *
- * Everything is 64-byte aligned (a cache line and the widest register).  Frees are sized, so no block carries a header. */
+ * Everything is 64-byte aligned (a cache line and the widest register).  Frees are sized, so no block carries a header.
+ */
 #ifndef DS_BASE_ALLOC_H
 #define DS_BASE_ALLOC_H
 

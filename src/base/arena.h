@@ -1,4 +1,5 @@
-/* Memory that dies together: a model's names, a plan, a request.  Freed as a whole; reset keeps the blocks for reuse. */
+/* Memory that dies together: a model's names, a plan, a request.  Freed as a whole; reset keeps the blocks for reuse.
+ */
 #ifndef DS_BASE_ARENA_H
 #define DS_BASE_ARENA_H
 

@@ -50,10 +50,8 @@ int ds_context_threads(const ds_context *context) { return ds__pool_threads(cont
 
 ds_memory_stats ds_context_memory(const ds_context *context) {
     const ds__heap *heap = &context->heap;
-    return (ds_memory_stats){.bytes = heap->bytes,
-                             .peak_bytes = heap->peak_bytes,
-                             .limit = heap->limit,
-                             .allocations = heap->allocations};
+    return (ds_memory_stats){
+        .bytes = heap->bytes, .peak_bytes = heap->peak_bytes, .limit = heap->limit, .allocations = heap->allocations};
 }
 
 void ds__log(const ds_context *context, ds_log_level level, const char *format, ...) {

@@ -19,14 +19,14 @@ typedef enum ds__isa {
 #define DS__ISA_ENUM(suffix, text) DS__ISA_##suffix,
     DS__ISA_LIST(DS__ISA_ENUM)
 #undef DS__ISA_ENUM
-    DS__ISA_COUNT
+        DS__ISA_COUNT
 } ds__isa;
 
 typedef struct ds__cpu {
-    bool has[DS__ISA_COUNT];     /* the CPU and the operating system support it */
-    ds__isa cap;                 /* the highest that DS_ISA allows; the last one when unset */
+    bool has[DS__ISA_COUNT];              /* the CPU and the operating system support it */
+    ds__isa cap;                          /* the highest that DS_ISA allows; the last one when unset */
     size_t l1d_bytes, l2_bytes, l3_bytes; /* of one core for L1 and L2; 0: unknown */
-    char name[64];               /* the brand string */
+    char name[64];                        /* the brand string */
 } ds__cpu;
 
 const ds__cpu *ds__cpu_get(void);

@@ -13,13 +13,14 @@ typedef struct ds__file_map {
 
 DS_MUST_CHECK ds_status ds__file_map_open(const char *path, ds__file_map *out, ds_error *error);
 void ds__file_map_close(ds__file_map *map);
-/* Tells the kernel that the pages wholly inside [offset, offset+size) need not stay resident; they come back on touch. */
+/* Tells the kernel that the pages wholly inside [offset, offset+size) need not stay resident; they come back on touch.
+ */
 void ds__file_map_drop(const ds__file_map *map, size_t offset, size_t size);
 
 /* Appends the whole file to `out`; a file over `max_bytes` is refused with both sizes. */
 DS_MUST_CHECK ds_status ds__file_read(const char *path, size_t max_bytes, ds__buffer *out, ds_error *error);
 
-bool ds__file_exists(const char *path);   /* anything of that name */
+bool ds__file_exists(const char *path); /* anything of that name */
 bool ds__folder_exists(const char *path);
 /* "folder/name" in `out`, replacing its content; NULL when memory runs out. */
 const char *ds__path_join(ds__buffer *out, const char *folder, const char *name);
@@ -27,7 +28,8 @@ const char *ds__path_join(ds__buffer *out, const char *folder, const char *name)
 /* read(2) that retries on EINTR and takes injected faults; for readers that stream. -1 with errno, 0 at the end. */
 long ds__file_read_some(int fd, void *out, size_t size);
 
-/* Tests only: the n-th read() (counted from 1, all threads) returns short or fails; 0: none. Reading loops must cope. */
+/* Tests only: the n-th read() (counted from 1, all threads) returns short or fails; 0: none. Reading loops must cope.
+ */
 typedef enum ds__read_fault { DS__READ_SHORT, DS__READ_FAIL } ds__read_fault;
 void ds__file_inject_read_fault(uint64_t nth, ds__read_fault fault);
 

@@ -1,8 +1,9 @@
 /* Thread pool. Workers and the caller draw task numbers from one atomic ticket: (generation << 32 | next task).
  *
- * A late worker may still look at a job that is over while the next one is being published.  So a job that is over closes
- * its ticket (no task number is below TICKET_CLOSED), and the caller then waits until nobody is `inside` before it changes
- * the job's fields: whoever enters afterwards finds the ticket closed (sequentially consistent on both sides). */
+ * A late worker may still look at a job that is over while the next one is being published.  So a job that is over
+ * closes its ticket (no task number is below TICKET_CLOSED), and the caller then waits until nobody is `inside` before
+ * it changes the job's fields: whoever enters afterwards finds the ticket closed (sequentially consistent on both
+ * sides). */
 #include "base/pool.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* The thread pool of a context.  A job is `tasks` calls of one function; the caller works too and returns when all are
- * done.  Workers spin briefly, then sleep.  Concurrent callers take turns job by job; a job inside a job runs inline. */
+ * done.  Workers spin briefly, then sleep.  Concurrent callers take turns job by job; a job inside a job runs inline.
+ */
 #ifndef DS_BASE_POOL_H
 #define DS_BASE_POOL_H
 
@@ -7,8 +8,8 @@
 
 typedef struct ds__pool ds__pool;
 
-/* task: 0..tasks-1, handed out in order; worker: 0..threads-1, for choosing per-thread scratch.  Which worker gets which
- * task varies from run to run: results must not depend on `worker`. */
+/* task: 0..tasks-1, handed out in order; worker: 0..threads-1, for choosing per-thread scratch.  Which worker gets
+ * which task varies from run to run: results must not depend on `worker`. */
 typedef void (*ds__task_fn)(void *argument, int task, int worker);
 
 /* threads includes the caller; 1 starts none. */

@@ -11,7 +11,8 @@
 
 enum { DS__REPLACEMENT = 0xFFFD };
 
-/* Decodes the character at text[0..size), size > 0; *code gets it (U+FFFD if invalid); returns the bytes consumed (>= 1). */
+/* Decodes the character at text[0..size), size > 0; *code gets it (U+FFFD if invalid); returns the bytes consumed (>=
+ * 1). */
 size_t ds__utf8_decode(const char *text, size_t size, uint32_t *code);
 /* Writes 1 to 4 bytes; a surrogate or a code over U+10FFFF is written as U+FFFD. */
 size_t ds__utf8_encode(uint32_t code, char out[4]);

@@ -21,7 +21,7 @@ typedef struct cli_options {
     const char *model; /* the positional argument */
     int threads;       /* 0: automatic */
     ds_precision precision;
-    int max_seq_len;      /* 0: as the folder says */
+    int max_seq_len;       /* 0: as the folder says */
     uint64_t memory_limit; /* 0: none */
     const char *texts, *text_column, *pair_column;
     const char *delimiter; /* "comma", "tab" or NULL: by the file's ending */
@@ -62,8 +62,8 @@ typedef struct cli_engine {
 int cli_open_engine(const cli_options *options, cli_engine *engine);
 void cli_close_engine(cli_engine *engine);
 
-/* Texts read ahead: at most CLI_BATCH_TEXTS, and no further text once CLI_BATCH_BYTES are held; so at most that plus one
- * record (16 MiB) is in memory, however large the file. */
+/* Texts read ahead: at most CLI_BATCH_TEXTS, and no further text once CLI_BATCH_BYTES are held; so at most that plus
+ * one record (16 MiB) is in memory, however large the file. */
 enum { CLI_BATCH_TEXTS = 512, CLI_BATCH_BYTES = 4 << 20 };
 typedef struct cli_batch {
     ds_text texts[CLI_BATCH_TEXTS], pairs[CLI_BATCH_TEXTS];
@@ -73,8 +73,8 @@ typedef struct cli_batch {
 typedef struct cli_texts cli_texts;
 int cli_texts_open(const cli_options *options, cli_texts **out);
 void cli_texts_close(cli_texts *texts);
-/* Calls `each` with all texts, batch by batch (borrowed until it returns), and shows progress. Stops at the first exit code
- * other than CLI_DONE and returns it. */
+/* Calls `each` with all texts, batch by batch (borrowed until it returns), and shows progress. Stops at the first exit
+ * code other than CLI_DONE and returns it. */
 int cli_texts_each(cli_texts *texts, int (*each)(void *own, const cli_batch *batch), void *own);
 
 /* Writes to standard output; false when nobody reads any more or the disk is full (the failure was reported). */

@@ -18,17 +18,17 @@ enum { KEY_TEXTS = 1, KEY_LIMIT, KEY_SECONDS, KEY_JSON };
 enum { BATCH = 32, MAX_TOKENS = 512, WARM_RUNS = 3, MIN_RUNS = 3, MAX_RUNS = 100000, PASSES = 3 };
 
 static const struct argp_option options[] = {
-    {"texts", KEY_TEXTS, "FILE", 0, "Real texts: the first column (up to a tab) of each line, the first line skipped", 1},
+    {"texts", KEY_TEXTS, "FILE", 0, "Real texts: the first column (up to a tab) of each line, the first line skipped",
+     1},
     {"limit", KEY_LIMIT, "N", 0, "Use at most N texts (default: 1000)", 1},
     {"seconds", KEY_SECONDS, "S", 0, "How long each latency is measured (default: 2)", 1},
     {"json", KEY_JSON, 0, 0, "One line of JSON", 1},
     {0}};
 
-static const char doc[] =
-    "Measures how fast a model runs here.\v"
-    "Examples:\n"
-    "  deepseek bench MODEL\n"
-    "  taskset -c 0,1 deepseek bench MODEL --texts dev.tsv --limit 872 --threads 2 --json\n";
+static const char doc[] = "Measures how fast a model runs here.\v"
+                          "Examples:\n"
+                          "  deepseek bench MODEL\n"
+                          "  taskset -c 0,1 deepseek bench MODEL --texts dev.tsv --limit 872 --threads 2 --json\n";
 
 typedef struct bench {
     cli_options common;
@@ -109,8 +109,10 @@ static int measure_latency(bench *b, const struct shape *shape, double *ms) {
     ds__random random = {0};
     *ms = -1;
     bool ok = ids && shape->length <= b->info->max_tokens;
-    int32_t low = b->info->vocab_size > 30000 ? 1000 : 0, high = b->info->vocab_size > 30000 ? 30000 : b->info->vocab_size;
-    for (int32_t i = 0; ok && i < tokens; i++) ids[i] = low + (int32_t)ds__random_below(&random, (uint32_t)(high - low));
+    int32_t low = b->info->vocab_size > 30000 ? 1000 : 0,
+            high = b->info->vocab_size > 30000 ? 30000 : b->info->vocab_size;
+    for (int32_t i = 0; ok && i < tokens; i++)
+        ids[i] = low + (int32_t)ds__random_below(&random, (uint32_t)(high - low));
     for (int32_t t = 0; t <= shape->texts; t++) starts[t] = t * shape->length;
     ds_packed_batch batch = {ids, NULL, starts, (size_t)shape->texts};
     int code = CLI_DONE;
@@ -338,7 +340,8 @@ static void put_table(const bench *b, const results *r, ds__buffer *text) {
         ds__buffer_printf(text, "the last one reaches     %8.1f GFLOP/s, %.0f %% of the multiply-add peak\n", r->gflops,
                           100 * r->peak_share);
     if (b->common.texts)
-        ds__buffer_printf(text, "real texts, sorted       %8.1f /s\nreal texts, in order     %8.1f /s (%.1f tokens each)\n",
+        ds__buffer_printf(text,
+                          "real texts, sorted       %8.1f /s\nreal texts, in order     %8.1f /s (%.1f tokens each)\n",
                           r->texts_per_s, r->arrival_per_s, r->mean_tokens);
     ds__buffer_printf(text, "peak memory              %8ld MB\n", r->peak_rss_mb);
 }

@@ -13,7 +13,8 @@ static const struct argp_option options[] = {
 
 static const char doc[] =
     "Gives each text the labels of the model's classification head.\v"
-    "JSON lines: {\"text\":..., \"labels\":[{\"label\":..., \"score\":...}]}, best first. Scores are probabilities (softmax for "
+    "JSON lines: {\"text\":..., \"labels\":[{\"label\":..., \"score\":...}]}, best first. Scores are probabilities "
+    "(softmax for "
     "one label a text, a sigmoid each for several), or the value itself for regression.\n\n"
     "Examples:\n"
     "  deepseek classify MODEL --texts tickets.csv --text-column body --top-k 3\n"
@@ -39,7 +40,8 @@ static error_t parse(int key, char *argument, void *own) {
     return 0;
 }
 
-/* Writes the labels of one text, best first: n is small, so each place is filled by a search. scores: [labels], consumed. */
+/* Writes the labels of one text, best first: n is small, so each place is filled by a search. scores: [labels],
+ * consumed. */
 static void put_labels(ds__json_writer *json, const ds_model *model, float *scores, int32_t labels, int32_t top) {
     for (int32_t place = 0; place < top; place++) {
         int32_t best = -1;
@@ -57,7 +59,8 @@ static void put_labels(ds__json_writer *json, const ds_model *model, float *scor
     }
 }
 
-static int write_batch(const classify *c, const ds_model *model, const cli_batch *batch, float *scores, ds__buffer *text) {
+static int write_batch(const classify *c, const ds_model *model, const cli_batch *batch, float *scores,
+                       ds__buffer *text) {
     int32_t labels = ds_model_describe(model)->labels, top = c->top && c->top < labels ? c->top : labels;
     ds__buffer_clear(text);
     for (size_t i = 0; i < batch->count; i++) {

@@ -11,18 +11,20 @@
 enum { KEY_OUTPUT = 1, KEY_POOLING, KEY_NORMALIZE };
 
 static const struct argp_option options[] = {
-    {"output", KEY_OUTPUT, "FILE", 0, "Where to write: a name ending in .npy gets one float32 matrix [texts, hidden], "
-                                      "anything else JSON lines (default: -, JSON lines on standard output)", 1},
-    {"pooling", KEY_POOLING, "auto|mean|cls|max", 0, "How tokens become one vector (default: as modules.json says, else mean)", 1},
+    {"output", KEY_OUTPUT, "FILE", 0,
+     "Where to write: a name ending in .npy gets one float32 matrix [texts, hidden], "
+     "anything else JSON lines (default: -, JSON lines on standard output)",
+     1},
+    {"pooling", KEY_POOLING, "auto|mean|cls|max", 0,
+     "How tokens become one vector (default: as modules.json says, else mean)", 1},
     {"normalize", KEY_NORMALIZE, "auto|yes|no", 0, "Vectors of length 1 (default: as modules.json says, else no)", 1},
     {0}};
 
-static const char doc[] =
-    "Turns each text into a vector.\v"
-    "JSON lines: {\"text\":..., \"embedding\":[...]}, in the order of the texts.\n\n"
-    "Examples:\n"
-    "  echo 'Where is my card?' | deepseek embed MODEL\n"
-    "  deepseek embed MODEL --texts questions.csv --output vectors.npy\n";
+static const char doc[] = "Turns each text into a vector.\v"
+                          "JSON lines: {\"text\":..., \"embedding\":[...]}, in the order of the texts.\n\n"
+                          "Examples:\n"
+                          "  echo 'Where is my card?' | deepseek embed MODEL\n"
+                          "  deepseek embed MODEL --texts questions.csv --output vectors.npy\n";
 
 typedef struct embed {
     cli_options common;

@@ -7,11 +7,10 @@ enum { KEY_JSON = 1 };
 
 static const struct argp_option options[] = {{"json", KEY_JSON, 0, 0, "One JSON object", 1}, {0}};
 
-static const char doc[] =
-    "Describes a model folder without running it, also one that cannot be run.\v"
-    "Exit code 1 when the folder cannot be opened as a model; what is wrong is listed.\n\n"
-    "Example:\n"
-    "  deepseek inspect MODEL\n";
+static const char doc[] = "Describes a model folder without running it, also one that cannot be run.\v"
+                          "Exit code 1 when the folder cannot be opened as a model; what is wrong is listed.\n\n"
+                          "Example:\n"
+                          "  deepseek inspect MODEL\n";
 
 typedef struct inspect {
     cli_options common;
@@ -31,9 +30,7 @@ static const char *const problems[] = {"single label", "multi label", "regressio
 static const char *const poolings[] = {"auto", "mean", "cls", "max"};
 
 /* Batches that the memory plan is shown for; lengths are cut to what the model has. */
-static const struct plan_case {
-    size_t texts, length;
-} plan_cases[] = {{1, 128}, {8, 128}, {32, 512}};
+static const struct plan_case { size_t texts, length; } plan_cases[] = {{1, 128}, {8, 128}, {32, 512}};
 
 enum { PLAN_CASES = sizeof plan_cases / sizeof *plan_cases };
 
@@ -50,7 +47,8 @@ static void put_info(const ds_model_info *info, ds__buffer *text) {
     ds__buffer_printf(text, "layers           %d of %d, %d heads, feed-forward %d\n", info->layers, info->hidden_size,
                       info->heads, info->intermediate_size);
     ds__buffer_printf(text, "vocabulary       %d\n", info->vocab_size);
-    ds__buffer_printf(text, "longest text     %d tokens (embedding cuts at %d)\n", info->max_tokens, info->embed_max_tokens);
+    ds__buffer_printf(text, "longest text     %d tokens (embedding cuts at %d)\n", info->max_tokens,
+                      info->embed_max_tokens);
     ds__buffer_printf(text, "embedding        %s pooling, %s\n", poolings[info->pooling],
                       info->normalize ? "normalised" : "not normalised");
     ds__buffer_printf(text, "head             %s", heads[info->head]);
@@ -65,10 +63,11 @@ static void put_plan(const ds_inspection *inspection, const ds_model_info *info,
         size_t length = plan_length(info, i), texts = plan_cases[i].texts;
         if (ds_inspection_plan(inspection, texts * length, texts, &plan, &error) != DS_OK) return;
         if (i == 0)
-            ds__buffer_printf(text, "\nmemory: %.1f MB of weights packed, %.1f MB of files mapped\n", mb(plan.packed_weights),
-                              mb(plan.mapped_weights));
-        ds__buffer_printf(text, "  %2zu texts of %3zu tokens: activations %.2f MB (%.2f side by side), scratch %.2f MB\n", texts,
-                          length, mb(plan.activations), mb(plan.activations_unplanned), mb(plan.scratch));
+            ds__buffer_printf(text, "\nmemory: %.1f MB of weights packed, %.1f MB of files mapped\n",
+                              mb(plan.packed_weights), mb(plan.mapped_weights));
+        ds__buffer_printf(text,
+                          "  %2zu texts of %3zu tokens: activations %.2f MB (%.2f side by side), scratch %.2f MB\n",
+                          texts, length, mb(plan.activations), mb(plan.activations_unplanned), mb(plan.scratch));
     }
 }
 
@@ -81,7 +80,8 @@ static void put_tensors(const ds_inspection *inspection, ds__buffer *text) {
         size_t used = 0;
         shape[0] = '\0';
         for (int d = 0; d < tensor.rank; d++)
-            used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", d ? ", " : "", (long long)tensor.shape[d]);
+            used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", d ? ", " : "",
+                                     (long long)tensor.shape[d]);
         ds__buffer_printf(text, "%s %-64s %-5s [%s]\n", tensor.used ? " " : "-", tensor.name, tensor.dtype, shape);
     }
 }

@@ -10,12 +10,11 @@ static const struct argp_option options[] = {
     {"json", KEY_JSON, 0, 0, "One JSON array with everything", 1},
     {0}};
 
-static const char doc[] =
-    "Lists the kernel that each operation uses on this machine.\v"
-    "DS_ISA=ref|avx2|avx512 in the environment hides the variants above it.\n\n"
-    "Examples:\n"
-    "  deepseek kernels --why\n"
-    "  DS_ISA=avx2 deepseek kernels\n";
+static const char doc[] = "Lists the kernel that each operation uses on this machine.\v"
+                          "DS_ISA=ref|avx2|avx512 in the environment hides the variants above it.\n\n"
+                          "Examples:\n"
+                          "  deepseek kernels --why\n"
+                          "  DS_ISA=avx2 deepseek kernels\n";
 
 typedef struct kernels {
     cli_options common;
@@ -62,7 +61,8 @@ static void put_table(const kernels *k, ds__buffer *text) {
     for (size_t i = 0; i < ds_kernel_count(); i++) {
         ds_kernel_info info = ds_kernel_at(i);
         if (k->why)
-            ds__buffer_printf(text, "%s %-24s %s\n%28s%s\n", info.used ? "*" : " ", info.name, info.about, "", info.why);
+            ds__buffer_printf(text, "%s %-24s %s\n%28s%s\n", info.used ? "*" : " ", info.name, info.about, "",
+                              info.why);
         else if (info.used)
             ds__buffer_printf(text, "%-18s %-24s %s\n", info.op, info.name, info.about);
     }

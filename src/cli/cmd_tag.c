@@ -1,13 +1,14 @@
 /* deepseek tag: words of texts to labels with byte offsets. */
 #include "cli/cli.h"
 
-static const char doc[] =
-    "Gives each word of each text a label of the model's token-classification head.\v"
-    "JSON lines: {\"text\":..., \"tags\":[{\"label\":..., \"score\":..., \"start\":byte, \"end\":byte}]}. The pieces of one word are "
-    "merged; its first piece decides. Every word has its tag, also those that are labelled as nothing (\"O\"). start and end "
-    "are bytes of the text as it was given.\n\n"
-    "Example:\n"
-    "  echo 'Anna works in Oslo.' | deepseek tag MODEL\n";
+static const char doc[] = "Gives each word of each text a label of the model's token-classification head.\v"
+                          "JSON lines: {\"text\":..., \"tags\":[{\"label\":..., \"score\":..., \"start\":byte, "
+                          "\"end\":byte}]}. The pieces of one word are "
+                          "merged; its first piece decides. Every word has its tag, also those that are labelled as "
+                          "nothing (\"O\"). start and end "
+                          "are bytes of the text as it was given.\n\n"
+                          "Example:\n"
+                          "  echo 'Anna works in Oslo.' | deepseek tag MODEL\n";
 
 static int write_batch(const cli_engine *engine, const cli_batch *batch, ds__buffer *text) {
     ds__buffer_clear(text);

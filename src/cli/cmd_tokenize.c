@@ -4,15 +4,15 @@
 enum { KEY_OFFSETS = 1 };
 
 static const struct argp_option options[] = {
-    {"offsets", KEY_OFFSETS, 0, 0, "Write {\"ids\":[...], \"offsets\":[[start,end],...]} with the bytes of each token", 1},
+    {"offsets", KEY_OFFSETS, 0, 0, "Write {\"ids\":[...], \"offsets\":[[start,end],...]} with the bytes of each token",
+     1},
     {0}};
 
-static const char doc[] =
-    "Writes one JSON array of token ids for each text, special tokens added, never padded.\v"
-    "MODEL needs only tokenizer.json, or vocab.txt.\n\n"
-    "Examples:\n"
-    "  echo 'Where is my card?' | deepseek tokenize MODEL\n"
-    "  deepseek tokenize MODEL --texts questions.txt --offsets\n";
+static const char doc[] = "Writes one JSON array of token ids for each text, special tokens added, never padded.\v"
+                          "MODEL needs only tokenizer.json, or vocab.txt.\n\n"
+                          "Examples:\n"
+                          "  echo 'Where is my card?' | deepseek tokenize MODEL\n"
+                          "  deepseek tokenize MODEL --texts questions.txt --offsets\n";
 
 typedef struct tokenize {
     cli_options common;

@@ -20,16 +20,21 @@ enum {
 
 static const struct argp_option run_options[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads to use (default: what the cgroup and the affinity mask allow)", 10},
-    {"dtype", KEY_DTYPE, "auto|float32|bfloat16", 0, "What to compute in (this version: float32, which auto means)", 10},
-    {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0, "Cut texts to N tokens, special ones included (default: as the model says; tokenize never cuts)", 10},
+    {"dtype", KEY_DTYPE, "auto|float32|bfloat16", 0, "What to compute in (this version: float32, which auto means)",
+     10},
+    {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0,
+     "Cut texts to N tokens, special ones included (default: as the model says; tokenize never cuts)", 10},
     {"memory-limit", KEY_MEMORY_LIMIT, "SIZE", 0,
      "Hard limit on what the library allocates, such as 512M or 2G: work is split to fit, or refused", 10},
     {0}};
 
 static const struct argp_option texts_options[] = {
-    {"texts", KEY_TEXTS, "FILE", 0, "Lines of text; .csv (RFC 4180) and .tsv have a header (default: -, standard input)", 5},
-    {"text-column", KEY_TEXT_COLUMN, "C", 0, "The column's name, or its number from 1 with --no-header "
-                                             "(default: text, else sentence, else the first)", 5},
+    {"texts", KEY_TEXTS, "FILE", 0,
+     "Lines of text; .csv (RFC 4180) and .tsv have a header (default: -, standard input)", 5},
+    {"text-column", KEY_TEXT_COLUMN, "C", 0,
+     "The column's name, or its number from 1 with --no-header "
+     "(default: text, else sentence, else the first)",
+     5},
     {"no-header", KEY_NO_HEADER, 0, 0, "The file's first line is a record like the others", 5},
     {"delimiter", KEY_DELIMITER, "comma|tab", 0, "The file has columns of this kind, whatever its name", 5},
     {0}};

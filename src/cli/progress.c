@@ -24,8 +24,8 @@ static void show(cli_progress *progress, uint64_t now) {
     memset(bar, '.', WIDTH);
     memset(bar, '#', filled > WIDTH ? WIDTH : filled);
     bar[WIDTH] = '\0';
-    fprintf(stderr, "\r[%s] %zu of %zu %s, %.0f/s, %.0f s left \x1b[K", bar, progress->done, progress->total, progress->unit,
-            rate, rate > 0 ? (double)(progress->total - progress->done) / rate : 0.0);
+    fprintf(stderr, "\r[%s] %zu of %zu %s, %.0f/s, %.0f s left \x1b[K", bar, progress->done, progress->total,
+            progress->unit, rate, rate > 0 ? (double)(progress->total - progress->done) / rate : 0.0);
 }
 
 void cli_progress_add(cli_progress *progress, size_t done) {

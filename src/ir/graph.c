@@ -32,7 +32,8 @@ static const char *copy_name(ds_graph *graph, const char *name) {
 }
 
 /* Copies an array that was grown into one of exactly `count` items; false: out of memory. */
-static bool copy_items(ds__heap *heap, const void *items, size_t count, size_t item_bytes, void **out, size_t *capacity) {
+static bool copy_items(ds__heap *heap, const void *items, size_t count, size_t item_bytes, void **out,
+                       size_t *capacity) {
     if (!ds__grow(heap, out, capacity, count, item_bytes)) return false;
     if (count) memcpy(*out, items, count * item_bytes);
     return true;
@@ -105,8 +106,8 @@ ds_dim ds__graph_symbol(ds_graph *graph, const char *name) {
     ds_dim none = ds__dim_of(1);
     if (!ds__graph_ok(graph)) return none;
     if (graph->symbol_count == DS__MAX_SYMBOLS) {
-        ds__graph_fail(graph, DS_INVALID_ARGUMENT, "\"%s\" would be symbol %d of the graph, at most %d are possible", name,
-                       DS__MAX_SYMBOLS + 1, DS__MAX_SYMBOLS);
+        ds__graph_fail(graph, DS_INVALID_ARGUMENT, "\"%s\" would be symbol %d of the graph, at most %d are possible",
+                       name, DS__MAX_SYMBOLS + 1, DS__MAX_SYMBOLS);
         return none;
     }
     const char *copy = copy_name(graph, name);
@@ -125,9 +126,8 @@ static bool dim_is_valid(const ds_graph *graph, ds_dim dim) {
 
 /* Appends a value; -1 when memory runs out. */
 static int32_t append_value(ds_graph *graph, ds__value value) {
-    if (graph->value_count >= DS__MAX_NODES ||
-        !ds__grow(&graph->context->heap, (void **)&graph->values, &graph->value_capacity, graph->value_count + 1,
-                  sizeof value))
+    if (graph->value_count >= DS__MAX_NODES || !ds__grow(&graph->context->heap, (void **)&graph->values,
+                                                         &graph->value_capacity, graph->value_count + 1, sizeof value))
         return -1;
     graph->values[graph->value_count] = value;
     return (int32_t)graph->value_count++;
@@ -137,15 +137,16 @@ static int32_t append_value(ds_graph *graph, ds__value value) {
 static ds_value named_value(ds_graph *graph, const char *name, ds__value value) {
     if (!ds__graph_ok(graph)) return DS_NO_VALUE;
     if (value.shape.rank < 0 || value.shape.rank > DS_MAX_RANK)
-        return ds__graph_fail(graph, DS_INVALID_ARGUMENT, "\"%s\" has rank %d, expected 0 to %d", name, value.shape.rank,
-                              DS_MAX_RANK);
+        return ds__graph_fail(graph, DS_INVALID_ARGUMENT, "\"%s\" has rank %d, expected 0 to %d", name,
+                              value.shape.rank, DS_MAX_RANK);
     for (int i = 0; i < value.shape.rank; i++)
         if (!dim_is_valid(graph, value.shape.dims[i]))
-            return ds__graph_fail(graph, DS_INVALID_ARGUMENT,
-                                  "\"%s\": dimension %d is %lld + %lld * symbol %d, expected sizes of 0 to %d and one of the "
-                                  "graph's %d symbols",
-                                  name, i, (long long)value.shape.dims[i].base, (long long)value.shape.dims[i].factor,
-                                  value.shape.dims[i].symbol, DS__MAX_DIM, graph->symbol_count);
+            return ds__graph_fail(
+                graph, DS_INVALID_ARGUMENT,
+                "\"%s\": dimension %d is %lld + %lld * symbol %d, expected sizes of 0 to %d and one of the "
+                "graph's %d symbols",
+                name, i, (long long)value.shape.dims[i].base, (long long)value.shape.dims[i].factor,
+                value.shape.dims[i].symbol, DS__MAX_DIM, graph->symbol_count);
     value.name = copy_name(graph, name);
     int32_t index = value.name ? append_value(graph, value) : -1;
     return index < 0 ? out_of_memory(graph) : (ds_value){index};
@@ -187,13 +188,13 @@ static bool is_value(const ds_graph *graph, ds_value value) {
 void ds__graph_output(ds_graph *graph, const char *name, ds_value value) {
     if (!ds__graph_ok(graph)) return;
     if (!is_value(graph, value)) {
-        ds__graph_fail(graph, DS_INVALID_ARGUMENT, "output \"%s\" is value %d, the graph has %zu values", name, value.index,
-                       graph->value_count);
+        ds__graph_fail(graph, DS_INVALID_ARGUMENT, "output \"%s\" is value %d, the graph has %zu values", name,
+                       value.index, graph->value_count);
         return;
     }
     if (graph->values[value.index].kind != DS__VALUE_TEMPORARY) {
-        ds__graph_fail(graph, DS_INVALID_ARGUMENT, "output \"%s\" is %s \"%s\", expected the result of an operator", name,
-                       graph->values[value.index].kind == DS__VALUE_INPUT ? "input" : "weight",
+        ds__graph_fail(graph, DS_INVALID_ARGUMENT, "output \"%s\" is %s \"%s\", expected the result of an operator",
+                       name, graph->values[value.index].kind == DS__VALUE_INPUT ? "input" : "weight",
                        graph->values[value.index].name);
         return;
     }
@@ -215,8 +216,8 @@ int32_t ds__graph_new_value(ds_graph *graph, ds_dtype dtype, const ds__shape *sh
 }
 
 bool ds__graph_insert(ds_graph *graph, size_t position, ds__node node) {
-    if (graph->node_count >= DS__MAX_NODES ||
-        !ds__grow(&graph->context->heap, (void **)&graph->nodes, &graph->node_capacity, graph->node_count + 1, sizeof node))
+    if (graph->node_count >= DS__MAX_NODES || !ds__grow(&graph->context->heap, (void **)&graph->nodes,
+                                                        &graph->node_capacity, graph->node_count + 1, sizeof node))
         return false;
     memmove(graph->nodes + position + 1, graph->nodes + position, (graph->node_count - position) * sizeof node);
     graph->nodes[position] = node;
@@ -226,18 +227,20 @@ bool ds__graph_insert(ds_graph *graph, size_t position, ds__node node) {
 
 void ds__graph_remove(ds_graph *graph, size_t position) {
     graph->node_count--;
-    memmove(graph->nodes + position, graph->nodes + position + 1, (graph->node_count - position) * sizeof *graph->nodes);
+    memmove(graph->nodes + position, graph->nodes + position + 1,
+            (graph->node_count - position) * sizeof *graph->nodes);
 }
 
-ds_value ds__graph_add(ds_graph *graph, const ds__op *op, const ds_value *inputs, int count, ds__attributes attributes) {
+ds_value ds__graph_add(ds_graph *graph, const ds__op *op, const ds_value *inputs, int count,
+                       ds__attributes attributes) {
     if (!ds__graph_ok(graph)) return DS_NO_VALUE;
     ds__node node = {.op = op, .input_count = count, .output_count = 1, .attributes = attributes};
     for (int i = 0; i < count; i++) {
         node.inputs[i] = inputs[i].index;
         bool absent = inputs[i].index < 0 && i >= op->min_inputs;
         if (!absent && !is_value(graph, inputs[i]))
-            return ds__graph_fail(graph, DS_INVALID_ARGUMENT, "%s: input %d is value %d, the graph has %zu values", op->name,
-                                  i, inputs[i].index, graph->value_count);
+            return ds__graph_fail(graph, DS_INVALID_ARGUMENT, "%s: input %d is value %d, the graph has %zu values",
+                                  op->name, i, inputs[i].index, graph->value_count);
         if (absent) node.inputs[i] = -1;
     }
     ds__op_result result;

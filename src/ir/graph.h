@@ -47,13 +47,13 @@ typedef enum ds__pool_kind { DS__POOL_MEAN, DS__POOL_MAX, DS__POOL_FIRST } ds__p
 
 /* What an operator needs besides its inputs; each reads its own fields, the others are zero. */
 typedef struct ds__attributes {
-    ds__activation activation;   /* activation, linear */
-    float epsilon;               /* layer_norm, l2_normalize */
-    int32_t heads, key_heads;    /* attention */
+    ds__activation activation; /* activation, linear */
+    float epsilon;             /* layer_norm, l2_normalize */
+    int32_t heads, key_heads;  /* attention */
     float scale;
     bool causal;
-    ds__pool_kind pool;          /* pool */
-    int64_t first, count;        /* slice */
+    ds__pool_kind pool;   /* pool */
+    int64_t first, count; /* slice */
 } ds__attributes;
 
 typedef struct ds__op ds__op;
@@ -102,7 +102,8 @@ ds_value ds__graph_weight(ds_graph *graph, const char *name, ds_dtype dtype, int
 ds_value ds__graph_stack_weights(ds_graph *graph, const char *name, const int32_t *parts, int32_t count);
 void ds__graph_output(ds_graph *graph, const char *name, ds_value value);
 
-/* Appends a node: checks its inputs, infers the output's shape, makes the output value. inputs: -1 for an absent one. */
+/* Appends a node: checks its inputs, infers the output's shape, makes the output value. inputs: -1 for an absent one.
+ */
 ds_value ds__graph_add(ds_graph *graph, const ds__op *op, const ds_value *inputs, int count, ds__attributes attributes);
 
 /* Helpers of passes. Every value has one producer; -1 for inputs and weights. */

@@ -29,7 +29,8 @@ struct ds__op {
     double (*flops)(const ds__call *call);
     /* The definition in plain C on strided f32 tensors; what every other implementation is compared with. */
     ds_status (*reference)(const ds__call *call, ds_error *error);
-    /* The output is a window into the first input and costs nothing: sets outputs[0]'s data and strides. NULL: no view. */
+    /* The output is a window into the first input and costs nothing: sets outputs[0]'s data and strides. NULL: no view.
+     */
     void (*view)(ds__call *call);
     /* The first input in this list that dies here may be overwritten by the output: element i of the output depends on
      * element i's row of that input only. Ends with DS__IN_PLACE_NONE. */

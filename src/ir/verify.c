@@ -1,6 +1,6 @@
 /* The verifier: what every pass may rely on and must leave behind. */
-#include "base/error.h"
 #include "base/context_internal.h"
+#include "base/error.h"
 #include "ir/op.h"
 
 static ds_status verify_node(const ds_graph *graph, size_t index, const bool *defined, ds_error *error) {
@@ -16,8 +16,8 @@ static ds_status verify_node(const ds_graph *graph, size_t index, const bool *de
             return ds__fail(error, DS_INTERNAL, "node %zu (%s): input %d is value %d of %zu", index, op->name, i, value,
                             graph->value_count);
         if (!defined[value])
-            return ds__fail(error, DS_INTERNAL, "node %zu (%s): input %d (%%%s) is used before it is made", index, op->name,
-                            i, graph->values[value].name);
+            return ds__fail(error, DS_INTERNAL, "node %zu (%s): input %d (%%%s) is used before it is made", index,
+                            op->name, i, graph->values[value].name);
     }
     ds__op_result result;
     ds_status status = op->infer(graph, node, &result, error);
@@ -27,8 +27,8 @@ static ds_status verify_node(const ds_graph *graph, size_t index, const bool *de
     char has[128], gives[128];
     ds__shape_print(graph, &output->shape, has, sizeof has);
     ds__shape_print(graph, &result.shape, gives, sizeof gives);
-    return ds__fail(error, DS_INTERNAL, "node %zu (%s): its output %%%s is %s%s, but its inputs give %s%s", index, op->name,
-                    output->name, ds_dtype_name(output->dtype), has, ds_dtype_name(result.dtype), gives);
+    return ds__fail(error, DS_INTERNAL, "node %zu (%s): its output %%%s is %s%s, but its inputs give %s%s", index,
+                    op->name, output->name, ds_dtype_name(output->dtype), has, ds_dtype_name(result.dtype), gives);
 }
 
 static ds_status verify_nodes(const ds_graph *graph, bool *defined, ds_error *error) {
@@ -38,8 +38,8 @@ static ds_status verify_nodes(const ds_graph *graph, bool *defined, ds_error *er
         for (int32_t k = 0; k < graph->nodes[i].output_count; k++) {
             int32_t output = graph->nodes[i].outputs[k];
             if (defined[output])
-                return ds__fail(error, DS_INTERNAL, "node %zu (%s) makes %%%s a second time", i, graph->nodes[i].op->name,
-                                graph->values[output].name);
+                return ds__fail(error, DS_INTERNAL, "node %zu (%s) makes %%%s a second time", i,
+                                graph->nodes[i].op->name, graph->values[output].name);
             defined[output] = true;
         }
     }

@@ -1,8 +1,8 @@
 /* attention (Vaswani et al. 2017) within each sequence of a packed batch.
  *
  * q: [T, heads*d], k and v: [T, key_heads*d], seq_start: int32 [B+1] with seq_start[0] = 0 and seq_start[B] = T.
- * out[i, h] = sum_j softmax_j(scale * q[i, h].k[j, g]) * v[j, g], j over the tokens of i's sequence (up to i when causal),
- * g = h / (heads / key_heads). */
+ * out[i, h] = sum_j softmax_j(scale * q[i, h].k[j, g]) * v[j, g], j over the tokens of i's sequence (up to i when
+ * causal), g = h / (heads / key_heads). */
 #include <math.h>
 
 #include "ops/op_shared.h"
@@ -22,10 +22,11 @@ static ds_status infer(const ds_graph *graph, const ds__node *node, ds__op_resul
     ds_dim width = q->shape.dims[1];
     int32_t heads = node->attributes.heads, key_heads = node->attributes.key_heads ? node->attributes.key_heads : heads;
     if (heads < 1 || key_heads < 1 || width.factor != 0 || width.base % heads != 0 || heads % key_heads != 0)
-        return ds__fail(error, DS_INVALID_ARGUMENT,
-                        "%d heads (%d of keys) cannot share %lld columns: heads must divide the columns, and heads of keys "
-                        "must divide the heads",
-                        heads, key_heads, (long long)width.base);
+        return ds__fail(
+            error, DS_INVALID_ARGUMENT,
+            "%d heads (%d of keys) cannot share %lld columns: heads must divide the columns, and heads of keys "
+            "must divide the heads",
+            heads, key_heads, (long long)width.base);
     ds_dim key_width = ds__dim_of(width.base / heads * key_heads);
     if (!ds__dim_equal(k->shape.dims[1], key_width) || !ds__dim_equal(q->shape.dims[0], k->shape.dims[0]))
         return ds__shapes_disagree(graph, node, 0, 1, error);

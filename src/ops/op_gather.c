@@ -7,7 +7,8 @@ static ds_status infer(const ds_graph *graph, const ds__node *node, ds__op_resul
     DS_TRY(ds__expect_float(graph, node, 0, 2, error));
     DS_TRY(ds__expect(graph, node, 1, DS_I32, 1, error));
     result->dtype = DS_F32;
-    result->shape = (ds__shape){2, {ds__input(graph, node, 1)->shape.dims[0], ds__input(graph, node, 0)->shape.dims[1]}};
+    result->shape =
+        (ds__shape){2, {ds__input(graph, node, 1)->shape.dims[0], ds__input(graph, node, 0)->shape.dims[1]}};
     return DS_OK;
 }
 

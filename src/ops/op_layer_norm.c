@@ -1,5 +1,5 @@
-/* layer_norm (Ba, Kiros, Hinton 2016): y = (x - mean) / sqrt(variance + eps) * gamma + beta over the last dimension, with the
- * population variance.  gamma and beta: [n]. */
+/* layer_norm (Ba, Kiros, Hinton 2016): y = (x - mean) / sqrt(variance + eps) * gamma + beta over the last dimension,
+ * with the population variance.  gamma and beta: [n]. */
 #include <math.h>
 
 #include "ops/op_shared.h"

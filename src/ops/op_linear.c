@@ -1,7 +1,7 @@
 /* linear: y = activation(x * weight^T + bias) + residual.
  *
- * x: [..., k], weight: [n, k] (as torch.nn.Linear stores it), bias: [n], residual and y: [..., n].  Models build it bare;
- * the fusing passes give it its bias, activation and residual. */
+ * x: [..., k], weight: [n, k] (as torch.nn.Linear stores it), bias: [n], residual and y: [..., n].  Models build it
+ * bare; the fusing passes give it its bias, activation and residual. */
 #include "ops/op_shared.h"
 #include "ops/ops.h"
 #include "ops/scalar_math.h"

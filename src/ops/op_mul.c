@@ -12,8 +12,7 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     ds__rows a = ds__rows_of(call->inputs[0]), b = ds__rows_of(call->inputs[1]), y = ds__rows_of(call->outputs[0]);
     int64_t step = call->inputs[1]->rank == 1 && call->inputs[0]->rank > 1 ? 0 : b.ld;
     for (int64_t i = 0; i < a.rows; i++)
-        for (int64_t j = 0; j < a.cols; j++)
-            y.data[i * y.ld + j] = a.data[i * a.ld + j] * b.data[i * step + j];
+        for (int64_t j = 0; j < a.cols; j++) y.data[i * y.ld + j] = a.data[i * a.ld + j] * b.data[i * step + j];
     return DS_OK;
 }
 

@@ -37,8 +37,8 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     const int32_t *start = call->inputs[1]->data;
     for (int64_t b = 0; b < y.rows; b++)
         for (int64_t c = 0; c < y.cols; c++)
-            y.data[b * y.ld + c] = pool_column(call->node->attributes.pool, x.data + start[b] * x.ld + c,
-                                               start[b + 1] - start[b], x.ld);
+            y.data[b * y.ld + c] =
+                pool_column(call->node->attributes.pool, x.data + start[b] * x.ld + c, start[b + 1] - start[b], x.ld);
     return DS_OK;
 }
 

@@ -31,8 +31,8 @@ ds_status ds__shapes_disagree(const ds_graph *graph, const ds__node *node, int a
     char left_shape[160], right_shape[160];
     ds__shape_print(graph, &left->shape, left_shape, sizeof left_shape);
     ds__shape_print(graph, &right->shape, right_shape, sizeof right_shape);
-    return ds__fail(error, DS_SHAPE_MISMATCH, "%%%s is %s, which does not fit %%%s, which is %s", right->name, right_shape,
-                    left->name, left_shape);
+    return ds__fail(error, DS_SHAPE_MISMATCH, "%%%s is %s, which does not fit %%%s, which is %s", right->name,
+                    right_shape, left->name, left_shape);
 }
 
 ds_status ds__expect_row(const ds_graph *graph, const ds__node *node, int i, ds_error *error) {
@@ -65,8 +65,8 @@ ds_status ds__check_ids(const ds_tensor *ids, int64_t rows, ds_error *error) {
     const int32_t *id = ids->data;
     for (int64_t i = 0; i < ids->shape[0]; i++)
         if (id[i] < 0 || id[i] >= rows)
-            return ds__fail(error, DS_INVALID_ARGUMENT, "id %d at position %lld is outside the table of %lld rows", id[i],
-                            (long long)i, (long long)rows);
+            return ds__fail(error, DS_INVALID_ARGUMENT, "id %d at position %lld is outside the table of %lld rows",
+                            id[i], (long long)i, (long long)rows);
     return DS_OK;
 }
 
@@ -78,7 +78,8 @@ ds_status ds__check_seq_start(const ds_tensor *seq_start, int64_t tokens, ds_err
                         start[sequences], (long long)tokens);
     for (int64_t i = 0; i < sequences; i++)
         if (start[i + 1] <= start[i])
-            return ds__fail(error, DS_INVALID_ARGUMENT, "sequence %lld runs from token %d to %d, expected at least one token",
-                            (long long)i, start[i], start[i + 1]);
+            return ds__fail(error, DS_INVALID_ARGUMENT,
+                            "sequence %lld runs from token %d to %d, expected at least one token", (long long)i,
+                            start[i], start[i + 1]);
     return DS_OK;
 }

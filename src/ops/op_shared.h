@@ -26,8 +26,8 @@ ds_status ds__expect_row(const ds_graph *graph, const ds__node *node, int i, ds_
 /* Two shapes that disagree, as a sentence. */
 ds_status ds__shapes_disagree(const ds_graph *graph, const ds__node *node, int a, int b, ds_error *error);
 
-/* Data that comes from outside at each run, checked before it is used as an index: the numbers of rows of a table, and the
- * starts of sequences (from 0 to `tokens`, each at least one token long). */
+/* Data that comes from outside at each run, checked before it is used as an index: the numbers of rows of a table, and
+ * the starts of sequences (from 0 to `tokens`, each at least one token long). */
 ds_status ds__check_ids(const ds_tensor *ids, int64_t rows, ds_error *error);
 ds_status ds__check_seq_start(const ds_tensor *seq_start, int64_t tokens, ds_error *error);
 

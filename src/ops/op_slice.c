@@ -7,9 +7,9 @@ static ds_status infer(const ds_graph *graph, const ds__node *node, ds__op_resul
     ds_dim *last = &result->shape.dims[result->shape.rank - 1];
     int64_t first = node->attributes.first, count = node->attributes.count;
     if (last->factor != 0 || first < 0 || count < 1 || first > last->base || count > last->base - first)
-        return ds__fail(error, DS_SHAPE_MISMATCH, "columns [%lld, %lld + %lld) are not within the last dimension of %lld%s",
-                        (long long)first, (long long)first, (long long)count, (long long)last->base,
-                        last->factor ? " (symbolic)" : "");
+        return ds__fail(error, DS_SHAPE_MISMATCH,
+                        "columns [%lld, %lld + %lld) are not within the last dimension of %lld%s", (long long)first,
+                        (long long)first, (long long)count, (long long)last->base, last->factor ? " (symbolic)" : "");
     *last = ds__dim_of(count);
     return DS_OK;
 }

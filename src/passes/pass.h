@@ -1,6 +1,6 @@
 /* Graph rewrites: each a const structure in a file of its own and a row in passes.def.
  *
- * The driver verifies the graph before the first pass and after each one, so a pass that breaks something is named.  Any
+ * The driver verifies the graph before the first pass and after each one, so a pass that breaks something is named. Any
  * pass can be switched off by name and the result must stay the same but for rounding; the tests do that. */
 #ifndef DS_PASSES_PASS_H
 #define DS_PASSES_PASS_H

@@ -1,4 +1,5 @@
-/* fuse_bias: add(linear(x, w), b) with a weight b: [n] -> linear(x, w, b).  The product's epilogue adds it in registers. */
+/* fuse_bias: add(linear(x, w), b) with a weight b: [n] -> linear(x, w, b).  The product's epilogue adds it in
+ * registers. */
 #include "passes/pass.h"
 
 ds_status ds__pass_fuse_bias(ds_graph *graph, ds_error *error) {

@@ -1,7 +1,8 @@
-/* merge_linears: linears that read the same x become one linear over their weights' rows stacked, and slices of its result.
+/* merge_linears: linears that read the same x become one linear over their weights' rows stacked, and slices of its
+ * result.
  *
- * In an encoder these are Q, K and V.  One larger product reads x once and fills the registers' tiles better.  The stacked
- * weight is only a list of parts here; the backend packs it straight from them. */
+ * In an encoder these are Q, K and V.  One larger product reads x once and fills the registers' tiles better.  The
+ * stacked weight is only a list of parts here; the backend packs it straight from them. */
 #include <stdio.h>
 
 #include "base/error.h"
@@ -21,8 +22,8 @@ static bool is_plain_weight(const ds_graph *graph, int32_t value) {
 static bool can_join(const ds_graph *graph, const ds__node *node) {
     int32_t bias = node->inputs[DS__LINEAR_BIAS];
     return node->op == &ds__op_linear && node->inputs[DS__LINEAR_RESIDUAL] < 0 &&
-           node->attributes.activation == DS__ACTIVATION_NONE && is_plain_weight(graph, node->inputs[DS__LINEAR_WEIGHT]) &&
-           (bias < 0 || is_plain_weight(graph, bias));
+           node->attributes.activation == DS__ACTIVATION_NONE &&
+           is_plain_weight(graph, node->inputs[DS__LINEAR_WEIGHT]) && (bias < 0 || is_plain_weight(graph, bias));
 }
 
 /* Input `input` of both is absent, or of one dtype. */

@@ -10,12 +10,13 @@ typedef struct ds__folder {
     const ds__architecture *architecture;
     ds__model_config config;
     ds__weights *weights;
-    /* From modules.json, 1_Pooling/config.json and sentence_bert_config.json; mean and no normalisation without them. */
+    /* From modules.json, 1_Pooling/config.json and sentence_bert_config.json; mean and no normalisation without them.
+     */
     bool has_modules;
     ds_pooling pooling; /* never AUTO */
     bool normalize;
     int32_t embed_max_tokens; /* where embedding truncates: at most the model's positions */
-    ds_model_info info; /* the same for the user; info.precision is left to the caller */
+    ds_model_info info;       /* the same for the user; info.precision is left to the caller */
 } ds__folder;
 
 /* Reads everything but the tokenizer. On failure nothing is left open, `out` need not be closed. */

@@ -62,8 +62,7 @@ static ds_status look(ds_inspection *inspection, const char *path, const ds__bac
 
 ds_status ds__inspect(ds_context *context, const char *path, const ds__backend *const *backends, size_t backend_count,
                       ds_inspection **out, ds_error *error) {
-    if (!ds__folder_exists(path))
-        return ds__fail(error, DS_NOT_FOUND, "%s: there is no such folder", path);
+    if (!ds__folder_exists(path)) return ds__fail(error, DS_NOT_FOUND, "%s: there is no such folder", path);
     ds_inspection *inspection = ds__alloc_zeroed(&context->heap, sizeof *inspection);
     if (!inspection) return ds__alloc_failed(&context->heap, sizeof *inspection, "an inspection", error);
     inspection->context = context;

@@ -10,12 +10,12 @@ static ds_status resolve_max_tokens(const ds_session *session, int32_t asked, in
     int32_t most = session->model->info.max_tokens;
     *out = asked ? asked : standard;
     if (*out >= 1 && *out <= most) return DS_OK;
-    return ds__fail(error, DS_INVALID_ARGUMENT, "max_tokens is %d, expected 1 to %d, the positions that the model has", *out,
-                    most);
+    return ds__fail(error, DS_INVALID_ARGUMENT, "max_tokens is %d, expected 1 to %d, the positions that the model has",
+                    *out, most);
 }
 
-ds_status ds__embed(ds_session *session, const ds_text *texts, size_t count, const ds_embed_options *options, float *out,
-                    ds_run_stats *stats, ds_error *error) {
+ds_status ds__embed(ds_session *session, const ds_text *texts, size_t count, const ds_embed_options *options,
+                    float *out, ds_run_stats *stats, ds_error *error) {
     static const ds_embed_options defaults;
     const ds__folder *folder = &session->model->folder;
     if (!options) options = &defaults;
@@ -35,8 +35,8 @@ ds_status ds__embed(ds_session *session, const ds_text *texts, size_t count, con
 static ds_status need_head(const ds_session *session, ds_head head, ds_error *error) {
     const ds_model_info *info = &session->model->info;
     if (info->head == head) return DS_OK;
-    return ds__fail(error, DS_UNSUPPORTED, "%s: %s has no head for %s classification%s", info->folder, info->architecture,
-                    head == DS_HEAD_SEQUENCE ? "sequence" : "token",
+    return ds__fail(error, DS_UNSUPPORTED, "%s: %s has no head for %s classification%s", info->folder,
+                    info->architecture, head == DS_HEAD_SEQUENCE ? "sequence" : "token",
                     info->head == DS_HEAD_NONE ? "; it can be embedded" : ", but one for the other kind");
 }
 
@@ -54,12 +54,8 @@ ds_status ds__classify(ds_session *session, const ds_text *texts, const ds_text 
     if (!options) options = &defaults;
     DS_TRY(need_head(session, DS_HEAD_SEQUENCE, error));
     size_t labels = (size_t)info->labels;
-    ds__text_job job = {.task = DS__TASK_LOGITS,
-                        .texts = texts,
-                        .pairs = pairs,
-                        .count = count,
-                        .row_floats = labels,
-                        .out = scores};
+    ds__text_job job = {
+        .task = DS__TASK_LOGITS, .texts = texts, .pairs = pairs, .count = count, .row_floats = labels, .out = scores};
     DS_TRY(resolve_max_tokens(session, options->max_tokens, info->max_tokens, &job.max_tokens, error));
     DS_TRY(ds__session_texts(session, &job, stats, error));
     if (options->logits || info->problem == DS_PROBLEM_REGRESSION) return DS_OK;
@@ -73,7 +69,8 @@ ds_status ds__classify(ds_session *session, const ds_text *texts, const ds_text 
 }
 
 /* The span of the word whose first piece is token `at`; *next: the token behind its last piece. */
-static ds_tag_span read_word(const ds_session *session, size_t at, size_t end, float *logits, size_t labels, size_t *next) {
+static ds_tag_span read_word(const ds_session *session, size_t at, size_t end, float *logits, size_t labels,
+                             size_t *next) {
     const ds__batch *batch = &session->batch;
     size_t best = 0, last = at;
     softmax(logits + at * labels, labels);

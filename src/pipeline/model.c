@@ -25,7 +25,8 @@ static void index_graph(ds__task_program *entry) {
     }
 }
 
-void ds__task_symbols(const ds__task_program *program, int64_t tokens, int64_t texts, int64_t symbols[DS__MAX_SYMBOLS]) {
+void ds__task_symbols(const ds__task_program *program, int64_t tokens, int64_t texts,
+                      int64_t symbols[DS__MAX_SYMBOLS]) {
     for (int i = 0; i < DS__MAX_SYMBOLS; i++) symbols[i] = 0;
     if (program->tokens_symbol >= 0) symbols[program->tokens_symbol] = tokens;
     if (program->texts_symbol >= 0) symbols[program->texts_symbol] = texts;
@@ -64,8 +65,9 @@ static ds_status open_tokenizer(ds_model *model, ds_error *error) {
     DS_TRY(ds_tokenizer_open(model->context, model->folder.path, &model->tokenizer, error));
     int32_t tokens = ds_tokenizer_size(model->tokenizer), rows = model->folder.config.vocab_size;
     if (tokens > rows)
-        return ds__fail(error, DS_SHAPE_MISMATCH, "%s: the tokenizer has %d tokens, but vocab_size in config.json is %d",
-                        model->folder.path, tokens, rows);
+        return ds__fail(error, DS_SHAPE_MISMATCH,
+                        "%s: the tokenizer has %d tokens, but vocab_size in config.json is %d", model->folder.path,
+                        tokens, rows);
     return DS_OK;
 }
 
@@ -127,8 +129,10 @@ ds_status ds__model_plan(ds_model *model, size_t tokens, size_t texts, ds_memory
     ds__program_memory memory;
     int64_t symbols[DS__MAX_SYMBOLS];
     if (tokens > DS__MAX_DIM || texts > tokens)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "a batch of %zu tokens in %zu texts; expected at most %d and at most as "
-                        "many texts as tokens", tokens, texts, DS__MAX_DIM);
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "a batch of %zu tokens in %zu texts; expected at most %d and at most as "
+                        "many texts as tokens",
+                        tokens, texts, DS__MAX_DIM);
     ds__task task = model->info.head == DS_HEAD_NONE ? ds__embed_task(model->folder.pooling, model->folder.normalize)
                                                      : DS__TASK_LOGITS;
     DS_TRY(ds__model_program(model, task, &entry, error));

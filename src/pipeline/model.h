@@ -22,7 +22,7 @@ static inline ds__task ds__embed_task(ds_pooling pooling, bool normalize) {
 
 /* A program with the numbers of the graph's inputs and sizes; -1 for an input that the graph does not have. */
 typedef struct ds__task_program {
-    ds__program *program; /* NULL: not made yet */
+    ds__program *program;                        /* NULL: not made yet */
     int32_t ids, positions, type_ids, seq_start; /* places in the list of inputs */
     int32_t tokens_symbol, texts_symbol;
 } ds__task_program;
@@ -45,8 +45,10 @@ ds_status ds__model_open(ds_context *context, const char *folder, const ds_model
                          ds_error *error) DS_MUST_CHECK;
 void ds__model_close(ds_model *model);
 /* The program of a task, made if need be; borrowed from the model. */
-ds_status ds__model_program(ds_model *model, ds__task task, const ds__task_program **out, ds_error *error) DS_MUST_CHECK;
-ds_status ds__model_plan(ds_model *model, size_t tokens, size_t texts, ds_memory_plan *plan, ds_error *error) DS_MUST_CHECK;
+ds_status ds__model_program(ds_model *model, ds__task task, const ds__task_program **out,
+                            ds_error *error) DS_MUST_CHECK;
+ds_status ds__model_plan(ds_model *model, size_t tokens, size_t texts, ds_memory_plan *plan,
+                         ds_error *error) DS_MUST_CHECK;
 /* "LABEL_NAME" or NULL. */
 const char *ds__model_label(const ds_model *model, int32_t label);
 /* The program's symbols array for so many tokens and texts. */

@@ -96,7 +96,8 @@ static void start_batch(ds_session *session) {
     session->last = NULL;
 }
 
-/* The next of 1, 1.25, 1.5, 1.75 times a power of two: plans are made for few different sizes, at most 25 % too large. */
+/* The next of 1, 1.25, 1.5, 1.75 times a power of two: plans are made for few different sizes, at most 25 % too large.
+ */
 static int64_t round_size(int64_t size) {
     int64_t step = 1;
     while (step * 8 <= size) step *= 2;
@@ -112,8 +113,8 @@ static ds_status find_execution(ds_session *session, ds__task task, const ds__ta
     return DS_OK;
 }
 
-/* Plans for rounded sizes, so that a stream of different batches soon stops planning; where the memory limit forbids the
- * rounding, exactly. */
+/* Plans for rounded sizes, so that a stream of different batches soon stops planning; where the memory limit forbids
+ * the rounding, exactly. */
 static ds_status reserve(const ds__task_program *program, ds__execution *execution, const ds__batch *batch,
                          ds_error *error) {
     int64_t symbols[DS__MAX_SYMBOLS];
@@ -140,8 +141,8 @@ ds_status ds__session_run(ds_session *session, ds__task task, const ds__batch *b
     return ds__execution_run(execution, symbols, inputs, (void *const[]){out}, error);
 }
 
-/* How many tokens a batch may have so that its memory fits under the limit: halved until it does.  A single text may have
- * more; then the run itself says what is missing. */
+/* How many tokens a batch may have so that its memory fits under the limit: halved until it does.  A single text may
+ * have more; then the run itself says what is missing. */
 static ds_status token_budget(ds_session *session, ds__task task, size_t *budget, ds_error *error) {
     const ds__heap *heap = &session->model->context->heap;
     const ds__task_program *program;
@@ -185,7 +186,8 @@ static ds_status encode(ds_session *session, const ds__text_job *job, size_t i, 
     if (status != DS_OK) return ds__fail_in(error, status, "text %zu", i + 1);
     size_t size = ds_encoding_size(session->encoding);
     if (size == 0)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "text %zu has no token, and the tokenizer adds none; leave it out", i + 1);
+        return ds__fail(error, DS_INVALID_ARGUMENT, "text %zu has no token, and the tokenizer adds none; leave it out",
+                        i + 1);
     stats->tokens += size;
     stats->truncated += ds_encoding_dropped(session->encoding) > 0;
     return DS_OK;
@@ -214,19 +216,22 @@ ds_status ds__session_texts(ds_session *session, const ds__text_job *job, ds_run
     return DS_OK;
 }
 
-/* Checks what the graph's operators do not: lengths against the positions. Ids and starts are checked where they are used. */
+/* Checks what the graph's operators do not: lengths against the positions. Ids and starts are checked where they are
+ * used. */
 static ds_status pack_ids(ds_session *session, const ds_packed_batch *given, ds_error *error) {
     const ds__model_config *config = &session->model->folder.config;
     ds__batch *batch = &session->batch;
     start_batch(session);
     if (given->texts == 0 || given->texts > DS__MAX_DIM || given->seq_start[0] != 0)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "a batch of %zu texts whose first starts at token %d; expected at least "
-                        "one text and a start of 0", given->texts, given->texts ? given->seq_start[0] : 0);
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "a batch of %zu texts whose first starts at token %d; expected at least "
+                        "one text and a start of 0",
+                        given->texts, given->texts ? given->seq_start[0] : 0);
     for (size_t t = 0; t < given->texts; t++) {
         int64_t length = (int64_t)given->seq_start[t + 1] - given->seq_start[t];
         if (length < 1 || length > ds__max_tokens(config))
-            return ds__fail(error, DS_INVALID_ARGUMENT, "text %zu has %lld tokens, expected 1 to %d", t, (long long)length,
-                            ds__max_tokens(config));
+            return ds__fail(error, DS_INVALID_ARGUMENT, "text %zu has %lld tokens, expected 1 to %d", t,
+                            (long long)length, ds__max_tokens(config));
     }
     size_t tokens = (size_t)given->seq_start[given->texts];
     DS_TRY(batch_reserve(&session->model->context->heap, batch, tokens, given->texts, error));
@@ -247,9 +252,9 @@ static ds_status pack_ids(ds_session *session, const ds_packed_batch *given, ds_
 ds_status ds__session_forward(ds_session *session, const ds_packed_batch *batch, ds_output output, float *out,
                               ds_error *error) {
     DS_TRY(pack_ids(session, batch, error));
-    ds__task task = output == DS_OUTPUT_HIDDEN   ? DS__TASK_HIDDEN
-                    : output == DS_OUTPUT_LOGITS ? DS__TASK_LOGITS
-                                                 : ds__embed_task(session->model->folder.pooling,
-                                                                  session->model->folder.normalize);
+    ds__task task = output == DS_OUTPUT_HIDDEN ? DS__TASK_HIDDEN
+                    : output == DS_OUTPUT_LOGITS
+                        ? DS__TASK_LOGITS
+                        : ds__embed_task(session->model->folder.pooling, session->model->folder.normalize);
     return ds__session_run(session, task, &session->batch, out, error);
 }

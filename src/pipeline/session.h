@@ -5,9 +5,9 @@
 #include "pipeline/model.h"
 
 enum {
-    /* A batch is run when it has so many tokens (or the next text would exceed that): enough rows to keep products at full
-     * speed, few enough that activations stay in the cache. */
-    DS__BATCH_TOKENS = 2048,
+    /* A batch is run when it has so many tokens (or the next text would exceed that): enough rows to keep products at
+     * full speed, few enough that activations stay in the cache. */
+    DS__BATCH_TOKENS = 1024,
     DS__BATCH_TEXTS = 512,
 };
 
@@ -25,7 +25,7 @@ struct ds_session {
     ds_encoding *encoding;
     ds__workspace workspace;
     ds__execution *executions[DS__TASK_COUNT]; /* NULL: not used yet */
-    const ds__execution *last; /* of the last run; NULL before the first */
+    const ds__execution *last;                 /* of the last run; NULL before the first */
     ds__batch batch;
     float *logits; /* of one batch, for tagging */
     size_t logit_capacity;
@@ -45,8 +45,8 @@ ds_status ds__session_forward(ds_session *session, const ds_packed_batch *batch,
                               ds_error *error) DS_MUST_CHECK;
 
 /* A job over many texts: they are encoded, packed and run batch by batch; `done` gets each batch after it ran.
- * out points to the first result row of the batch's first text (row_floats floats a text), or is NULL when row_floats is 0
- * and the job keeps its results itself. */
+ * out points to the first result row of the batch's first text (row_floats floats a text), or is NULL when row_floats
+ * is 0 and the job keeps its results itself. */
 typedef struct ds__text_job {
     ds__task task;
     const ds_text *texts, *pairs; /* pairs: NULL for single texts */
@@ -54,14 +54,15 @@ typedef struct ds__text_job {
     int32_t max_tokens;
     size_t row_floats;
     float *out; /* [count, row_floats]; with row_floats 0: results go to session->logits */
-    ds_status (*done)(ds_session *session, const struct ds__text_job *job, size_t first, ds_error *error); /* may be NULL */
+    ds_status (*done)(ds_session *session, const struct ds__text_job *job, size_t first,
+                      ds_error *error); /* may be NULL */
 } ds__text_job;
 ds_status ds__session_texts(ds_session *session, const ds__text_job *job, ds_run_stats *stats,
                             ds_error *error) DS_MUST_CHECK;
 
 /* The three jobs. */
-ds_status ds__embed(ds_session *session, const ds_text *texts, size_t count, const ds_embed_options *options, float *out,
-                    ds_run_stats *stats, ds_error *error) DS_MUST_CHECK;
+ds_status ds__embed(ds_session *session, const ds_text *texts, size_t count, const ds_embed_options *options,
+                    float *out, ds_run_stats *stats, ds_error *error) DS_MUST_CHECK;
 ds_status ds__classify(ds_session *session, const ds_text *texts, const ds_text *pairs, size_t count,
                        const ds_classify_options *options, float *scores, ds_run_stats *stats,
                        ds_error *error) DS_MUST_CHECK;

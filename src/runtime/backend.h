@@ -1,15 +1,15 @@
 /* What a backend is: it says which nodes it can run, in which form it wants their weights, and runs them.
  *
- * Backends are tried in the order of backends.def for every node, so one that lacks an operator falls back node by node;
- * the last one, `ref`, runs everything. */
+ * Backends are tried in the order of backends.def for every node, so one that lacks an operator falls back node by
+ * node; the last one, `ref`, runs everything. */
 #ifndef DS_RUNTIME_BACKEND_H
 #define DS_RUNTIME_BACKEND_H
 
 #include "base/pool.h"
 #include "ir/op.h"
 
-/* A form that weights are brought into when a program is made: dense floats, packed for a kernel, ... A weight of rank 1 is
- * [n, 1]. Forms are compared by address: one constant structure each. */
+/* A form that weights are brought into when a program is made: dense floats, packed for a kernel, ... A weight of rank
+ * 1 is [n, 1]. Forms are compared by address: one constant structure each. */
 typedef struct ds__weight_form {
     const char *name;
     /* Floats that a [rows, cols] weight takes in this form; false on overflow. */

@@ -5,11 +5,11 @@
 
 struct ds__execution {
     const ds__program *program;
-    ds__arena arena;    /* the arrays below */
-    ds_tensor *tensors; /* [values]: inputs and temporaries; weights have views of their own */
-    ds__call *calls;    /* [nodes] */
-    int64_t *offset;    /* [values] in the activation buffer */
-    int32_t *order;     /* [values] workspace of the planner */
+    ds__arena arena;                  /* the arrays below */
+    ds_tensor *tensors;               /* [values]: inputs and temporaries; weights have views of their own */
+    ds__call *calls;                  /* [nodes] */
+    int64_t *offset;                  /* [values] in the activation buffer */
+    int32_t *order;                   /* [values] workspace of the planner */
     int64_t symbols[DS__MAX_SYMBOLS]; /* what the tensors' shapes are bound to; -1: nothing yet */
     int64_t bound[DS__MAX_SYMBOLS];   /* what the plan is made for; -1: nothing yet */
     size_t plan_bytes;                /* what the plan needs of the workspace's buffer */
@@ -112,8 +112,8 @@ ds_status ds__execution_reserve(ds__execution *execution, const int64_t *symbols
         for (int32_t i = 0; i < graph->symbol_count; i++) execution->bound[i] = bound[i];
     }
     /* Looked at every time: another execution's failed growth may have taken the shared memory away. */
-    size_t scratch_bytes = execution->program->scratch_floats * sizeof(float) *
-                           (size_t)ds__pool_threads(graph->context->pool);
+    size_t scratch_bytes =
+        execution->program->scratch_floats * sizeof(float) * (size_t)ds__pool_threads(graph->context->pool);
     ds_status status = workspace_grow(execution->workspace, execution->plan_bytes, scratch_bytes, error);
     if (status != DS_OK) { /* a smaller batch must not fail for a bound that could not be had */
         execution->plan_bytes = 0;

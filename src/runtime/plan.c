@@ -1,5 +1,5 @@
-/* The memory plan: storage sharing is told from the graph alone; offsets are placed first-fit, largest first, which is known
- * to come close to the lower bound for such graphs (Pisarchyk and Lee 2020, greedy by size). */
+/* The memory plan: storage sharing is told from the graph alone; offsets are placed first-fit, largest first, which is
+ * known to come close to the lower bound for such graphs (Pisarchyk and Lee 2020, greedy by size). */
 #include "runtime/plan.h"
 
 #include "base/error.h"
@@ -51,8 +51,8 @@ static int32_t *filled(ds__arena *arena, size_t count, int32_t value) {
     return items;
 }
 
-/* Marks which outputs lie in the caller's memory: those that are not views; a value named by two outputs is copied to the
- * second, which the execution does. */
+/* Marks which outputs lie in the caller's memory: those that are not views; a value named by two outputs is copied to
+ * the second, which the execution does. */
 static void mark_bound(const ds_graph *graph, ds__storage *storage) {
     for (size_t i = 0; i < graph->output_count; i++) {
         int32_t value = graph->outputs[i].value;

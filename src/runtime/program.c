@@ -63,8 +63,8 @@ static ds_status compile(ds__program *program, ds__weight_store *store, const ds
     program->weight_tensors =
         ds__arena_zeroed(&program->arena, (graph->node_count + 1) * DS__MAX_INPUTS * sizeof *program->weight_tensors);
     if (!program->backends || !program->weight_tensors)
-        return ds__alloc_failed(&graph->context->heap, graph->node_count * DS__MAX_INPUTS * sizeof(ds_tensor), "a program",
-                                error);
+        return ds__alloc_failed(&graph->context->heap, graph->node_count * DS__MAX_INPUTS * sizeof(ds_tensor),
+                                "a program", error);
     DS_TRY(choose_backends(program, options, error));
     DS_TRY(prepare_weights(program, store, error));
     DS_TRY(measure_scratch(program, error));

@@ -1,9 +1,9 @@
 /* A compiled graph, and one thread's execution of it.
  *
- * A program is immutable: the rewritten graph, the backend of each node, the weights in the form those want. An execution
- * holds one thread's views of the tensors; the memory behind them is a workspace that executions of one thread may share,
- * since nothing in it survives a run.  A plan is made for an upper bound of the symbols and re-bound for smaller sizes; a run
- * within the bound allocates nothing. */
+ * A program is immutable: the rewritten graph, the backend of each node, the weights in the form those want. An
+ * execution holds one thread's views of the tensors; the memory behind them is a workspace that executions of one
+ * thread may share, since nothing in it survives a run.  A plan is made for an upper bound of the symbols and re-bound
+ * for smaller sizes; a run within the bound allocates nothing. */
 #ifndef DS_RUNTIME_PROGRAM_H
 #define DS_RUNTIME_PROGRAM_H
 

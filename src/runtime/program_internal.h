@@ -5,8 +5,8 @@
 #include "runtime/program.h"
 
 struct ds__program {
-    ds_graph *graph; /* owned, rewritten */
-    ds__arena arena; /* all arrays below */
+    ds_graph *graph;              /* owned, rewritten */
+    ds__arena arena;              /* all arrays below */
     const ds__backend **backends; /* [nodes] */
     ds_tensor *weight_tensors;    /* [nodes][DS__MAX_INPUTS]: weights in the form their node wants */
     size_t scratch_floats;        /* of one worker */

@@ -1,4 +1,5 @@
-/* The weight store: a list of derived forms, looked up by form and sources under a lock (only while programs are made). */
+/* The weight store: a list of derived forms, looked up by form and sources under a lock (only while programs are made).
+ */
 #include "runtime/weights.h"
 
 #include <pthread.h>
@@ -96,7 +97,8 @@ static void drop_pages(const ds__weight_store *store, const source *s) {
 }
 
 /* Brings one source into the form, widening a block of rows at a time where it is not stored as floats. */
-static ds_status put_source(ds__weight_store *store, const source *s, const derived *into, size_t first, ds_error *error) {
+static ds_status put_source(ds__weight_store *store, const source *s, const derived *into, size_t first,
+                            ds_error *error) {
     size_t element = ds_dtype_size(s->dtype), bytes = WIDEN_ROWS * s->cols * sizeof(float);
     if (s->dtype == DS_F32 && (uintptr_t)s->data % sizeof(float) == 0) {
         into->form->put((const float *)(const void *)s->data, s->cols, s->rows, s->cols, first, into->data);
@@ -130,13 +132,15 @@ static ds_status fill(ds__weight_store *store, const source *sources, const deri
 }
 
 /* Makes the form and remembers it. */
-static ds_status derive(ds__weight_store *store, const char *name, const source *sources, derived *item, ds_error *error) {
+static ds_status derive(ds__weight_store *store, const char *name, const source *sources, derived *item,
+                        ds_error *error) {
     ds__heap *heap = &store->context->heap;
     size_t rows = 0, floats;
     for (int32_t i = 0; i < item->parts; i++) rows += sources[i].rows;
-    bool fits = item->form->floats(rows, sources[0].cols, &floats) &&
-                ds__size_mul(floats, item->form == &ds__weight_form_raw ? ds_dtype_size(sources[0].dtype) : sizeof(float),
-                             &item->bytes);
+    bool fits =
+        item->form->floats(rows, sources[0].cols, &floats) &&
+        ds__size_mul(floats, item->form == &ds__weight_form_raw ? ds_dtype_size(sources[0].dtype) : sizeof(float),
+                     &item->bytes);
     if (!fits)
         return ds__fail(error, DS_SHAPE_MISMATCH, "weight \"%s\" of %zu x %zu elements is too large", name, rows,
                         sources[0].cols);
@@ -163,14 +167,14 @@ static const derived *find(const ds__weight_store *store, const derived *wanted)
     return NULL;
 }
 
-ds_status ds__weight_store_get(ds__weight_store *store, const ds_graph *graph, int32_t index, const ds__weight_form *form,
-                               ds_tensor *out, ds_error *error) {
+ds_status ds__weight_store_get(ds__weight_store *store, const ds_graph *graph, int32_t index,
+                               const ds__weight_form *form, ds_tensor *out, ds_error *error) {
     const ds__value *value = &graph->values[index];
     derived item = {.form = form, .parts = value->part_count ? value->part_count : 1};
     source sources[MAX_PARTS];
     if (item.parts > MAX_PARTS)
-        return ds__fail(error, DS_INTERNAL, "weight \"%s\" has %d parts, at most %d are possible", value->name, item.parts,
-                        MAX_PARTS);
+        return ds__fail(error, DS_INTERNAL, "weight \"%s\" has %d parts, at most %d are possible", value->name,
+                        item.parts, MAX_PARTS);
     for (int32_t i = 0; i < item.parts; i++) {
         sources[i] = source_of(value->part_count ? &graph->values[value->parts[i]] : value);
         item.sources[i] = sources[i].data;

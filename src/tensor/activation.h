@@ -17,7 +17,7 @@ typedef enum ds__activation {
 #define DS__ACTIVATION_ENUM(name, text) DS__ACTIVATION_##name,
     DS__ACTIVATION_LIST(DS__ACTIVATION_ENUM)
 #undef DS__ACTIVATION_ENUM
-    DS__ACTIVATION_COUNT
+        DS__ACTIVATION_COUNT
 } ds__activation;
 
 #endif

@@ -36,8 +36,8 @@ bool ds__added_set_init(ds__added_set *set, ds__arena *arena, const ds__added_to
     return true;
 }
 
-/* The first of sorted[low..high), which agree in the first `depth` bytes, whose byte there is at least `byte`; a pattern
- * that ends there counts as less than any byte. */
+/* The first of sorted[low..high), which agree in the first `depth` bytes, whose byte there is at least `byte`; a
+ * pattern that ends there counts as less than any byte. */
 static size_t lower_bound(const ds__added_set *set, size_t low, size_t high, size_t depth, int byte) {
     while (low < high) {
         size_t middle = low + (high - low) / 2;

@@ -33,8 +33,8 @@ typedef struct ds__added_match {
 bool ds__added_set_init(ds__added_set *set, ds__arena *arena, const ds__added_token *tokens, size_t count,
                         bool normalized) DS_MUST_CHECK;
 
-/* The next match in valid UTF-8.  *from: where to look, moved behind what was found; taken: the end of the match before,
- * which stripped white space does not reach behind. false: no more. */
+/* The next match in valid UTF-8.  *from: where to look, moved behind what was found; taken: the end of the match
+ * before, which stripped white space does not reach behind. false: no more. */
 bool ds__added_next(const ds__added_set *set, ds__str text, size_t *from, size_t taken, ds__added_match *match);
 
 #endif

@@ -1,6 +1,6 @@
 /* Merging.  Short words scan for the best pair each time, which for a dozen symbols is faster than any queue; long ones
- * (a whole text without a pre-splitter) use a heap, so that time stays n log n.  Words of an encoding's recent past come
- * out of a small cache: text repeats itself. */
+ * (a whole text without a pre-splitter) use a heap, so that time stays n log n.  Words of an encoding's recent past
+ * come out of a small cache: text repeats itself. */
 #include "tokenizer/bpe.h"
 
 #include "base/error.h"
@@ -77,8 +77,8 @@ bool ds__bpe_reserve(ds__bpe *bpe, ds__heap *heap, size_t count) {
     bpe->merge_count = 0;
     for (size_t i = 0; i < old.merge_slots; i++)
         if (old.merges[i].pair != UINT64_MAX)
-            ds__bpe_add_merge(bpe, (int32_t)(old.merges[i].pair >> 32), (int32_t)old.merges[i].pair,
-                              old.merges[i].rank, old.merges[i].id);
+            ds__bpe_add_merge(bpe, (int32_t)(old.merges[i].pair >> 32), (int32_t)old.merges[i].pair, old.merges[i].rank,
+                              old.merges[i].id);
     ds__free(heap, old.merges, old.merge_slots * sizeof *old.merges);
     return true;
 }
@@ -243,8 +243,8 @@ static ds_status reserve(ds_encoding *encoding, size_t symbols, ds_error *error)
     if (!ds__grow(encoding->heap, (void **)&scratch->symbols, &scratch->symbol_capacity, symbols,
                   sizeof *scratch->symbols))
         return ds__alloc_failed(encoding->heap, symbols * sizeof *scratch->symbols, "a word's symbols", error);
-    if (symbols > SHORT_WORD && !ds__grow(encoding->heap, (void **)&scratch->heap, &scratch->heap_capacity,
-                                          3 * symbols, sizeof *scratch->heap))
+    if (symbols > SHORT_WORD &&
+        !ds__grow(encoding->heap, (void **)&scratch->heap, &scratch->heap_capacity, 3 * symbols, sizeof *scratch->heap))
         return ds__alloc_failed(encoding->heap, 3 * symbols * sizeof *scratch->heap, "a long word's pairs", error);
     return DS_OK;
 }
@@ -321,8 +321,8 @@ ds_status ds__bpe_encode(const ds__bpe *bpe, const ds__vocab *vocab, ds_encoding
         ds__encoding_push(encoding, view, s->id, piece.start + s->start, piece.start + s->end);
     }
     if (entry && gapless && count <= CACHED_TOKENS) {
-        *entry = (cached){.generation = scratch->generation, .size = (unsigned char)word.size,
-                          .tokens = (unsigned char)count};
+        *entry = (cached){
+            .generation = scratch->generation, .size = (unsigned char)word.size, .tokens = (unsigned char)count};
         memcpy(entry->word, word.data, word.size);
         for (size_t i = 0; i < count; i++) {
             entry->ids[i] = scratch->symbols[i].id;

@@ -134,8 +134,7 @@ static void prepare(const ds_tokenizer *tokenizer, ds_encoding *encoding) {
     encoding->trims = tokenizer->trims;
     encoding->keeps_prefix_space = tokenizer->keeps_prefix_space;
     encoding->trims_bytes = tokenizer->model == DS__MODEL_BPE && tokenizer->bpe.bytes;
-    encoding->untrimmed_id =
-        tokenizer->model == DS__MODEL_BPE ? tokenizer->bpe.unknown : tokenizer->wordpiece.unknown;
+    encoding->untrimmed_id = tokenizer->model == DS__MODEL_BPE ? tokenizer->bpe.unknown : tokenizer->wordpiece.unknown;
     if (encoding->cache_owner == tokenizer && encoding->cache_opened == tokenizer->opened) return;
     encoding->cache_owner = tokenizer;
     encoding->cache_opened = tokenizer->opened;

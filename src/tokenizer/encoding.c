@@ -41,8 +41,8 @@ ds_status ds__view_reserve(ds_encoding *encoding, ds__view_buffer *buffer, size_
                            ds_error *error) {
     if (!ds__grow(encoding->heap, (void **)&buffer->text, &buffer->text_capacity, bytes, 1))
         return ds__alloc_failed(encoding->heap, bytes, "a text", error);
-    if (with_origins && !ds__grow(encoding->heap, (void **)&buffer->origins, &buffer->origin_capacity, bytes,
-                                  sizeof *buffer->origins))
+    if (with_origins &&
+        !ds__grow(encoding->heap, (void **)&buffer->origins, &buffer->origin_capacity, bytes, sizeof *buffer->origins))
         return ds__alloc_failed(encoding->heap, bytes * sizeof *buffer->origins, "the places of a text", error);
     return DS_OK;
 }
@@ -71,8 +71,7 @@ ds_status ds__encoding_results(ds_encoding *encoding, size_t size, ds_error *err
 }
 
 ds_status ds__pieces_grow(ds_encoding *encoding, ds__pieces *pieces, ds_error *error) {
-    if (!ds__grow(encoding->heap, (void **)&pieces->items, &pieces->capacity, pieces->count + 1,
-                  sizeof *pieces->items))
+    if (!ds__grow(encoding->heap, (void **)&pieces->items, &pieces->capacity, pieces->count + 1, sizeof *pieces->items))
         return ds__alloc_failed(encoding->heap, (pieces->count + 1) * sizeof *pieces->items, "a text's words", error);
     return DS_OK;
 }

@@ -8,8 +8,8 @@
 #include "base/alloc.h"
 #include "deepseek/tokenizer.h"
 
-/* Valid UTF-8.  origins[i]: where in the caller's text the character begins that text[i] came from; NULL: text[i] stands
- * at base + i there. */
+/* Valid UTF-8.  origins[i]: where in the caller's text the character begins that text[i] came from; NULL: text[i]
+ * stands at base + i there. */
 typedef struct ds__view {
     const char *text;
     uint32_t size;
@@ -73,15 +73,16 @@ struct ds_encoding {
     size_t original_size;
     int32_t word;       /* the next word's index */
     size_t first_token; /* of this text; the second text of a pair follows the first */
-    /* Whether tokens' places leave out the white space at their ends, as byte-level tokenizers do, where a space is part
-     * of the word behind it; the rest says how (see ds__encoding_trim). */
+    /* Whether tokens' places leave out the white space at their ends, as byte-level tokenizers do, where a space is
+     * part of the word behind it; the rest says how (see ds__encoding_trim). */
     bool trims, trims_bytes, keeps_prefix_space;
     int32_t untrimmed_id;
     ds__token *tokens;
     size_t token_count, token_capacity;
 
     ds__view_buffer repaired, normalized, prefixed;
-    /* Lists that change places, step by step; each text begins with the first, so that equal texts need equal memory. */
+    /* Lists that change places, step by step; each text begins with the first, so that equal texts need equal memory.
+     */
     ds__marks mark_lists[2], *marks, *other_marks;
     ds__pieces piece_lists[2], *pieces, *other_pieces;
     uint64_t *states; /* hashes of a word's prefixes */
@@ -123,8 +124,8 @@ uint32_t ds__encoding_character(const ds_encoding *encoding, uint32_t at);
 uint32_t ds__encoding_before(const ds_encoding *encoding, uint32_t at);
 
 /* Takes the white space of text[start..end) off the ends of the last token's place: as many characters of the caller's
- * text as there are in the token. bytes: only U+0020 counts, as in a byte-level token; else all white space does, and the
- * character that byte-level vocabularies write for a space. */
+ * text as there are in the token. bytes: only U+0020 counts, as in a byte-level token; else all white space does, and
+ * the character that byte-level vocabularies write for a space. */
 void ds__encoding_trim(ds_encoding *encoding, const ds__view *view, size_t start, size_t end, bool bytes);
 
 static inline ds__view ds__view_part(ds__view view, size_t start, size_t end) {
@@ -147,7 +148,8 @@ static inline void ds__view_origin(const ds_encoding *encoding, const ds__view *
 }
 
 /* Appends a token for text[start..end) of the view; there is room. */
-static inline void ds__encoding_push(ds_encoding *encoding, const ds__view *view, int32_t id, size_t start, size_t end) {
+static inline void ds__encoding_push(ds_encoding *encoding, const ds__view *view, int32_t id, size_t start,
+                                     size_t end) {
     ds__token *token = &encoding->tokens[encoding->token_count++];
     token->id = id;
     token->word = encoding->word;

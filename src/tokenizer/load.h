@@ -29,7 +29,7 @@ typedef struct ds__named_template {
 /* What is read before it can be resolved. */
 typedef struct ds__loader {
     ds_tokenizer *tokenizer;
-    const char *name; /* of the file, for messages */
+    const char *name;      /* of the file, for messages */
     const char *processor; /* which post-processor adds the special tokens; NULL: none so far */
     int32_t model_tokens;  /* how many the model itself has; added ones come on top */
     int32_t highest_added; /* -1: none so far */
@@ -42,8 +42,8 @@ typedef struct ds__loader {
 
 /* An empty tokenizer and its loader; on failure nothing is left. */
 ds_status ds__loader_create(ds__heap *heap, const char *name, ds__loader **out, ds_error *error) DS_MUST_CHECK;
-/* The end of every loading: checks, orders, builds the look-ups.  With `status` other than DS_OK, or when a check fails,
- * the tokenizer is closed. The loader is gone in any case. */
+/* The end of every loading: checks, orders, builds the look-ups.  With `status` other than DS_OK, or when a check
+ * fails, the tokenizer is closed. The loader is gone in any case. */
 ds_status ds__loader_finish(ds__loader *loader, ds_status status, ds_tokenizer **out, ds_error *error) DS_MUST_CHECK;
 /* A token of the model. */
 ds_status ds__loader_put(ds__loader *loader, ds__str text, int32_t id, ds_error *error) DS_MUST_CHECK;
@@ -63,11 +63,11 @@ int32_t ds__read_id(ds__str digits);
 
 /* ---- the parts of tokenizer.json: each reads the value that comes next ---- */
 
-void ds__load_model(ds__json *json, ds__loader *loader);             /* load_model.c */
-void ds__check_model_type(ds__json *json);                            /* load_model.c; reads nothing else */
-void ds__load_normalizer(ds__json *json, ds__loader *loader);        /* load_steps.c */
-void ds__load_pre_tokenizer(ds__json *json, ds__loader *loader);     /* load_steps.c */
-void ds__load_post_processor(ds__json *json, ds__loader *loader);    /* load_template.c */
+void ds__load_model(ds__json *json, ds__loader *loader);          /* load_model.c */
+void ds__check_model_type(ds__json *json);                        /* load_model.c; reads nothing else */
+void ds__load_normalizer(ds__json *json, ds__loader *loader);     /* load_steps.c */
+void ds__load_pre_tokenizer(ds__json *json, ds__loader *loader);  /* load_steps.c */
+void ds__load_post_processor(ds__json *json, ds__loader *loader); /* load_template.c */
 /* The fields of an added token. id: what it has, or -1 for what the object says. */
 void ds__load_added_token(ds__json *json, ds__loader *loader, int32_t id);
 

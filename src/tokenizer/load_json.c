@@ -1,5 +1,5 @@
-/* tokenizer.json, as the `tokenizers` package writes it, in one pass. Truncation and padding in it are not looked at: the
- * caller says when to cut, and nothing is ever padded. The decoder is not needed. */
+/* tokenizer.json, as the `tokenizers` package writes it, in one pass. Truncation and padding in it are not looked at:
+ * the caller says when to cut, and nothing is ever padded. The decoder is not needed. */
 #include "base/error.h"
 #include "tokenizer/load.h"
 

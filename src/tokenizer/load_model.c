@@ -20,8 +20,9 @@ static void read_vocab(ds__json *json, ds__loader *loader) {
         ds__str text = ds__json_raw(json);
         int32_t id = ds__read_id(text);
         if (id < 0)
-            ds__json_fail(json, DS_BAD_FORMAT, "model.vocab gives \"%.*s\" the id %.*s, expected an integer from 0 to %d",
-                          DS_STR_ARG(key), DS_STR_ARG(text), DS__MAX_ID);
+            ds__json_fail(json, DS_BAD_FORMAT,
+                          "model.vocab gives \"%.*s\" the id %.*s, expected an integer from 0 to %d", DS_STR_ARG(key),
+                          DS_STR_ARG(text), DS__MAX_ID);
         else
             ds__json_check(json, ds__loader_put(loader, key, id, &error), &error);
     }
@@ -123,7 +124,8 @@ static void refuse_affix(ds__json *json, ds__str key) {
 static void refuse_dropout(ds__json *json) {
     double dropout = ds__json_number(json, DS_STR("model.dropout"), 0.0, 1.0);
     if (dropout > 0.0)
-        ds__json_fail(json, DS_UNSUPPORTED, "model.dropout is %g, expected null or 0: it would make ids random", dropout);
+        ds__json_fail(json, DS_UNSUPPORTED, "model.dropout is %g, expected null or 0: it would make ids random",
+                      dropout);
 }
 
 static void read_field(ds__json *json, ds__loader *loader, model *m, ds__str key) {
@@ -159,7 +161,8 @@ static void read_field(ds__json *json, ds__loader *loader, model *m, ds__str key
         m->ignore_merges = ds__json_bool(json, DS_STR("model.ignore_merges"));
     } else if (ds__str_is(key, "byte_fallback")) {
         if (ds__json_bool(json, DS_STR("model.byte_fallback")))
-            ds__json_fail(json, DS_UNSUPPORTED, "model.byte_fallback is true (a SentencePiece tokenizer), and only "
+            ds__json_fail(json, DS_UNSUPPORTED,
+                          "model.byte_fallback is true (a SentencePiece tokenizer), and only "
                           "WordPiece and byte-level BPE are supported");
     } else {
         ds__json_skip(json);
@@ -170,7 +173,8 @@ static void read_field(ds__json *json, ds__loader *loader, model *m, ds__str key
 static int32_t unknown_id(ds__json *json, const ds__loader *loader, ds__str text) {
     int32_t id = ds__vocab_find(&loader->tokenizer->vocab, text);
     if (id < 0)
-        ds__json_fail(json, DS_BAD_FORMAT, "model.unk_token is \"%.*s\", which is not in model.vocab", DS_STR_ARG(text));
+        ds__json_fail(json, DS_BAD_FORMAT, "model.unk_token is \"%.*s\", which is not in model.vocab",
+                      DS_STR_ARG(text));
     return id;
 }
 
@@ -192,8 +196,10 @@ static void make_bpe(ds__json *json, ds__loader *loader, model *m) {
     ds_error error;
     loader->tokenizer->model = DS__MODEL_BPE;
     if (m->prefix.size)
-        ds__json_fail(json, DS_UNSUPPORTED, "model.continuing_subword_prefix is \"%.*s\", and BPE is supported without "
-                      "one only", DS_STR_ARG(m->prefix));
+        ds__json_fail(json, DS_UNSUPPORTED,
+                      "model.continuing_subword_prefix is \"%.*s\", and BPE is supported without "
+                      "one only",
+                      DS_STR_ARG(m->prefix));
     if (!ds__bpe_reserve(bpe, loader->tokenizer->heap, 0))
         ds__json_check(json, ds__alloc_failed(loader->tokenizer->heap, 0, loader->name, &error), &error);
     if (m->merges.data) read_late_merges(json, loader, m);
@@ -213,8 +219,10 @@ static ds__str guess_type(const model *m) {
 /* false: a type that is not supported, and an error. */
 static bool check_type(ds__json *json, ds__str type) {
     if (ds__str_is(type, "WordPiece") || ds__str_is(type, "BPE")) return true;
-    ds__json_fail(json, DS_UNSUPPORTED, "model.type is \"%.*s\", and WordPiece and BPE are supported; take a model whose "
-                  "tokenizer is one of them", DS_STR_ARG(type));
+    ds__json_fail(json, DS_UNSUPPORTED,
+                  "model.type is \"%.*s\", and WordPiece and BPE are supported; take a model whose "
+                  "tokenizer is one of them",
+                  DS_STR_ARG(type));
     return false;
 }
 

@@ -78,9 +78,14 @@ void ds__load_normalizer(ds__json *json, ds__loader *loader) {
         const char *type;
         ds__normalizer_kind kind;
     } kinds[] = {
-        {"BertNormalizer", DS__NORMALIZER_BERT}, {"Lowercase", DS__NORMALIZER_LOWERCASE},
-        {"StripAccents", DS__NORMALIZER_STRIP_ACCENTS}, {"NFC", DS__NORMALIZER_NFC}, {"NFD", DS__NORMALIZER_NFD},
-        {"NFKC", DS__NORMALIZER_NFKC}, {"NFKD", DS__NORMALIZER_NFKD}, {"Strip", DS__NORMALIZER_STRIP},
+        {"BertNormalizer", DS__NORMALIZER_BERT},
+        {"Lowercase", DS__NORMALIZER_LOWERCASE},
+        {"StripAccents", DS__NORMALIZER_STRIP_ACCENTS},
+        {"NFC", DS__NORMALIZER_NFC},
+        {"NFD", DS__NORMALIZER_NFD},
+        {"NFKC", DS__NORMALIZER_NFKC},
+        {"NFKD", DS__NORMALIZER_NFKD},
+        {"Strip", DS__NORMALIZER_STRIP},
         {"Replace", DS__NORMALIZER_REPLACE},
     };
     normalizer n = {.step = {.clean = true, .han = true, .lower = true, .left = true, .right = true}};
@@ -136,8 +141,10 @@ static ds__presplit_behavior behavior_of(ds__json *json, ds__str name) {
     if (!name.data) return DS__PRESPLIT_ISOLATED;
     for (int i = 0; i < 5; i++)
         if (ds__str_is(name, names[i])) return (ds__presplit_behavior)i;
-    ds__json_fail(json, DS_BAD_FORMAT, "pre_tokenizer behavior is \"%.*s\", expected Removed, Isolated, "
-                  "MergedWithPrevious, MergedWithNext or Contiguous", DS_STR_ARG(name));
+    ds__json_fail(json, DS_BAD_FORMAT,
+                  "pre_tokenizer behavior is \"%.*s\", expected Removed, Isolated, "
+                  "MergedWithPrevious, MergedWithNext or Contiguous",
+                  DS_STR_ARG(name));
     return DS__PRESPLIT_ISOLATED;
 }
 
@@ -166,8 +173,8 @@ void ds__load_pre_tokenizer(ds__json *json, ds__loader *loader) {
         const char *type;
         ds__presplit_kind kind;
     } kinds[] = {
-        {"BertPreTokenizer", DS__PRESPLIT_BERT}, {"ByteLevel", DS__PRESPLIT_BYTE_LEVEL},
-        {"Whitespace", DS__PRESPLIT_WHITESPACE}, {"WhitespaceSplit", DS__PRESPLIT_WHITESPACE_SPLIT},
+        {"BertPreTokenizer", DS__PRESPLIT_BERT},   {"ByteLevel", DS__PRESPLIT_BYTE_LEVEL},
+        {"Whitespace", DS__PRESPLIT_WHITESPACE},   {"WhitespaceSplit", DS__PRESPLIT_WHITESPACE_SPLIT},
         {"Punctuation", DS__PRESPLIT_PUNCTUATION}, {"Split", DS__PRESPLIT_PATTERN},
     };
     pre_tokenizer p = {.step = {.prefix_space = true, .gpt2_words = true}};

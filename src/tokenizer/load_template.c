@@ -1,4 +1,5 @@
-/* The post_processor part of tokenizer.json: where special tokens go, and whether tokens' places leave out white space. */
+/* The post_processor part of tokenizer.json: where special tokens go, and whether tokens' places leave out white space.
+ */
 #include "base/error.h"
 #include "tokenizer/load.h"
 
@@ -32,8 +33,10 @@ static void read_item(ds__json *json, ds__loader *loader, ds__named_template *te
     for (ds__str kind, key; ds__json_next_key(json, &kind);) {
         sequence = ds__str_is(kind, "Sequence");
         if (!sequence && !ds__str_is(kind, "SpecialToken"))
-            ds__json_fail(json, DS_BAD_FORMAT, "a template of post_processor has the part \"%.*s\", expected Sequence or "
-                          "SpecialToken", DS_STR_ARG(kind));
+            ds__json_fail(json, DS_BAD_FORMAT,
+                          "a template of post_processor has the part \"%.*s\", expected Sequence or "
+                          "SpecialToken",
+                          DS_STR_ARG(kind));
         while (ds__json_next_key(json, &key)) {
             if (ds__str_is(key, "id"))
                 item.name = ds__json_string(json, key);
@@ -79,8 +82,10 @@ static void read_special(ds__json *json, ds__loader *loader, ds__str name) {
         }
     }
     if (id_count == 0 || id_count != text_count)
-        ds__json_fail(json, DS_BAD_FORMAT, "the special token \"%.*s\" of post_processor has %zu ids and %zu tokens, "
-                      "expected the same number, at least 1", DS_STR_ARG(name), id_count, text_count);
+        ds__json_fail(json, DS_BAD_FORMAT,
+                      "the special token \"%.*s\" of post_processor has %zu ids and %zu tokens, "
+                      "expected the same number, at least 1",
+                      DS_STR_ARG(name), id_count, text_count);
     if (!ds__json_ok(json)) return;
     ds__json_check(json, ds__loader_name(loader, name, ids[0], &error), &error);
     for (size_t i = 0; ds__json_ok(json) && i < id_count; i++) {
@@ -151,10 +156,12 @@ void ds__load_post_processor(ds__json *json, ds__loader *loader) {
     if (!roberta && !bert && !template) {
         ds__json_fail(json, p.type.data ? DS_UNSUPPORTED : DS_BAD_FORMAT,
                       "post_processor type is \"%.*s\", expected one of Sequence, BertProcessing, RobertaProcessing, "
-                      "TemplateProcessing and ByteLevel", DS_STR_ARG(p.type));
+                      "TemplateProcessing and ByteLevel",
+                      DS_STR_ARG(p.type));
     } else if (loader->processor) {
-        ds__json_fail(json, DS_UNSUPPORTED, "post_processor has %s and then %.*s, and one that adds tokens is supported",
-                      loader->processor, DS_STR_ARG(p.type));
+        ds__json_fail(json, DS_UNSUPPORTED,
+                      "post_processor has %s and then %.*s, and one that adds tokens is supported", loader->processor,
+                      DS_STR_ARG(p.type));
     }
     loader->processor = roberta ? "RobertaProcessing" : bert ? "BertProcessing" : "TemplateProcessing";
     if ((roberta || bert) && ds__json_ok(json)) make_bert(json, loader, &p, roberta);

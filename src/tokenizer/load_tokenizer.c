@@ -128,11 +128,15 @@ static ds_status check_model(const ds__loader *loader, ds_error *error) {
     for (size_t i = 0; i < presplit->count; i++) {
         if (presplit->steps[i].kind != DS__PRESPLIT_BYTE_LEVEL) continue;
         if (tokenizer->model != DS__MODEL_BPE)
-            return ds__fail(error, DS_UNSUPPORTED, "%s: pre_tokenizer is ByteLevel, which is supported with a BPE model "
-                            "only, and model is WordPiece", loader->name);
+            return ds__fail(error, DS_UNSUPPORTED,
+                            "%s: pre_tokenizer is ByteLevel, which is supported with a BPE model "
+                            "only, and model is WordPiece",
+                            loader->name);
         if (i + 1 != presplit->count)
-            return ds__fail(error, DS_UNSUPPORTED, "%s: pre_tokenizer has ByteLevel as number %zu of %zu, and only the "
-                            "last one can be", loader->name, i + 1, presplit->count);
+            return ds__fail(error, DS_UNSUPPORTED,
+                            "%s: pre_tokenizer has ByteLevel as number %zu of %zu, and only the "
+                            "last one can be",
+                            loader->name, i + 1, presplit->count);
         tokenizer->bpe.bytes = true;
         ds__bpe_init_bytes(&tokenizer->bpe, &tokenizer->vocab);
     }
@@ -144,12 +148,15 @@ static ds_status check_token(const ds__loader *loader, const ds__named_token *to
     for (size_t i = 0; i < token->count; i++) {
         ds__str text = ds__tokenizer_token(loader->tokenizer, token->ids[i]), stated = token->texts[i];
         if (!text.data)
-            return ds__fail(error, DS_BAD_FORMAT, "%s: the post-processor's token \"%.*s\" has the id %d, which the "
-                            "vocabulary does not have", loader->name, DS_STR_ARG(token->name), token->ids[i]);
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "%s: the post-processor's token \"%.*s\" has the id %d, which the "
+                            "vocabulary does not have",
+                            loader->name, DS_STR_ARG(token->name), token->ids[i]);
         if (stated.data && !ds__str_equal(text, stated))
-            return ds__fail(error, DS_BAD_FORMAT, "%s: the post-processor's token \"%.*s\" has the id %d, which in the "
-                            "vocabulary is \"%.*s\"", loader->name, DS_STR_ARG(stated), token->ids[i],
-                            DS_STR_ARG(text));
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "%s: the post-processor's token \"%.*s\" has the id %d, which in the "
+                            "vocabulary is \"%.*s\"",
+                            loader->name, DS_STR_ARG(stated), token->ids[i], DS_STR_ARG(text));
     }
     return DS_OK;
 }
@@ -178,16 +185,20 @@ static ds_status resolve(const ds__loader *loader, const ds__named_template *fro
             continue;
         }
         if (!token)
-            return ds__fail(error, DS_BAD_FORMAT, "%s: %s of the post-processor uses the token \"%.*s\", which its "
-                            "special_tokens do not have", loader->name, field, DS_STR_ARG(item->name));
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "%s: %s of the post-processor uses the token \"%.*s\", which its "
+                            "special_tokens do not have",
+                            loader->name, field, DS_STR_ARG(item->name));
         DS_TRY(check_token(loader, token, error));
         for (size_t k = 0; k < token->count; k++)
             items[to->count++] = (ds__template_item){DS__TEMPLATE_TOKEN, token->ids[k], item->type_id};
         to->tokens += token->count;
     }
     if (first == 1 && second == texts - 1) return DS_OK;
-    return ds__fail(error, DS_UNSUPPORTED, "%s: %s of the post-processor has the first text %zu times and the second "
-                    "%zu times, expected 1 and %zu", loader->name, field, first, second, texts - 1);
+    return ds__fail(error, DS_UNSUPPORTED,
+                    "%s: %s of the post-processor has the first text %zu times and the second "
+                    "%zu times, expected 1 and %zu",
+                    loader->name, field, first, second, texts - 1);
 }
 
 static ds_status build_templates(ds__loader *loader, ds_error *error) {
@@ -219,7 +230,8 @@ static ds_status build_added(ds__loader *loader, ds_error *error) {
     }
     ds__encoding_destroy(encoding);
     DS_TRY(status);
-    if (!ds__added_set_init(&tokenizer->added_raw, &tokenizer->arena, tokenizer->added, tokenizer->added_count, false) ||
+    if (!ds__added_set_init(&tokenizer->added_raw, &tokenizer->arena, tokenizer->added, tokenizer->added_count,
+                            false) ||
         !ds__added_set_init(&tokenizer->added_normalized, &tokenizer->arena, tokenizer->added, tokenizer->added_count,
                             true))
         return no_memory(loader, tokenizer->added_count * sizeof(void *), error);

@@ -31,15 +31,17 @@ static ds__str read_special(ds__json *json, ds__str field) {
 
 /* Those classes of `transformers` that are BERT's tokenizer under another name. */
 static void check_class(ds__json *json, ds__str name) {
-    static const char *const same[] = {"Bert",     "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert",
-                                       "LayoutLM", "Lxmert",     "RetriBert"};
+    static const char *const same[] = {"Bert",        "DistilBert", "Electra", "MobileBert", "ConvBert",
+                                       "SqueezeBert", "LayoutLM",   "Lxmert",  "RetriBert"};
     ds__str stem = name;
     if (ds__str_ends(stem, DS_STR("Fast"))) stem.size -= 4;
     if (ds__str_ends(stem, DS_STR("Tokenizer"))) stem.size -= 9;
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
         if (ds__str_is(stem, same[i])) return;
-    ds__json_fail(json, DS_UNSUPPORTED, "tokenizer_class is \"%.*s\", and a vocab.txt is read as BERT's only; save the "
-                  "tokenizer as tokenizer.json", DS_STR_ARG(name));
+    ds__json_fail(json, DS_UNSUPPORTED,
+                  "tokenizer_class is \"%.*s\", and a vocab.txt is read as BERT's only; save the "
+                  "tokenizer as tokenizer.json",
+                  DS_STR_ARG(name));
 }
 
 static void read_field(ds__json *json, settings *c, ds__str key) {
@@ -110,16 +112,17 @@ static ds_status make_model(ds__loader *loader, const settings *c, ds_error *err
 }
 
 /* {"103": {"content": "[MASK]", "lstrip": false, ...}} */
-static ds_status read_decoder(ds__loader *loader, const char *name, ds__str text, const char *start,
-                              ds_error *error) {
+static ds_status read_decoder(ds__loader *loader, const char *name, ds__str text, const char *start, ds_error *error) {
     ds__json json;
     ds__json_init(&json, loader->tokenizer->heap, name, text);
     json.start = start; /* messages count lines from the start of the file */
     for (ds__str key; ds__json_next_key(&json, &key);) {
         int32_t id = ds__read_id(key);
         if (id < 0)
-            ds__json_fail(&json, DS_BAD_FORMAT, "added_tokens_decoder has the id \"%.*s\", expected an integer from 0 to "
-                          "%d", DS_STR_ARG(key), DS__MAX_ID);
+            ds__json_fail(&json, DS_BAD_FORMAT,
+                          "added_tokens_decoder has the id \"%.*s\", expected an integer from 0 to "
+                          "%d",
+                          DS_STR_ARG(key), DS__MAX_ID);
         else
             ds__load_added_token(&json, loader, id);
     }
@@ -127,11 +130,10 @@ static ds_status read_decoder(ds__loader *loader, const char *name, ds__str text
 }
 
 /* The model from the vocabulary and the configuration's fields, whose strings live until the reader is finished. */
-static ds_status load(ds__loader *loader, ds__str text, const char *config_name, ds__str config_text,
-                      ds_error *error) {
+static ds_status load(ds__loader *loader, ds__str text, const char *config_name, ds__str config_text, ds_error *error) {
     settings c = {.specials = {DS_STR("[UNK]"), DS_STR("[SEP]"), DS_STR("[PAD]"), DS_STR("[CLS]"), DS_STR("[MASK]")},
-                .step = {.kind = DS__NORMALIZER_BERT, .clean = true, .han = true, .lower = true},
-                .decoder = {NULL, 0}};
+                  .step = {.kind = DS__NORMALIZER_BERT, .clean = true, .han = true, .lower = true},
+                  .decoder = {NULL, 0}};
     ds__json json;
     ds_error wrong;
     DS_TRY(read_lines(loader, text, error));

@@ -1,5 +1,5 @@
-/* Unicode normal forms with origins.  utf8proc knows the decompositions; which of them count is said by NORMALIZES, since
- * the reference's data is of an older Unicode version (see tools/gen_unicode.py).
+/* Unicode normal forms with origins.  utf8proc knows the decompositions; which of them count is said by NORMALIZES,
+ * since the reference's data is of an older Unicode version (see tools/gen_unicode.py).
  *
  * The origin of a character is counted as the reference does: the characters of the result take the places of the
  * source's one after the other, also where canonical ordering made marks change places. */
@@ -46,8 +46,6 @@ ds_status ds__marks_push(ds_encoding *encoding, ds__marks *marks, ds__mark mark,
     return DS_OK;
 }
 
-/* Stable insertion by combining class of the run items[first..], which holds no starter before its end. Runs are short,
- * but a hostile text can be one long run, so long ones are counted into order. */
 static void order_short(ds__mark *items, size_t count) {
     for (size_t i = 1; i < count; i++) {
         ds__mark mark = items[i];
@@ -57,8 +55,11 @@ static void order_short(ds__mark *items, size_t count) {
     }
 }
 
+/* Orders the run items[first..], which holds no starter, by combining class; equal ones stay in their
+ * order. Runs are short, but a hostile text can be one long run, so long ones are counted into order. */
 static ds_status order(ds_encoding *encoding, ds__marks *marks, size_t first, ds_error *error) {
     size_t count = marks->count - first, starts[257] = {0};
+    if (count < 2) return DS_OK;
     if (count <= 32) {
         order_short(marks->items + first, count);
         return DS_OK;

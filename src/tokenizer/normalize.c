@@ -113,8 +113,10 @@ static bool bert_character(pass *p, const ds__normalizer_step *step, uint32_t co
     bool han = step->han && (flags & DS__UNI_HAN);
     codes[0] = code;
     if (step->clean && (flags & DS__UNI_CONTROL)) return true;
-    if (step->clean && (flags & DS__UNI_SPACE)) codes[0] = ' ';
-    else if (step->accents) count = ds__uni_decompose(code, false, codes);
+    if (step->clean && (flags & DS__UNI_SPACE))
+        codes[0] = ' ';
+    else if (step->accents)
+        count = ds__uni_decompose(code, false, codes);
     if (han) put(p, ' ', origin);
     for (size_t i = 0; i < count; i++) {
         if (step->accents && (ds__uni_flags(codes[i]) & DS__UNI_NONSPACING)) continue;

@@ -19,9 +19,10 @@ typedef enum ds__normalizer_kind {
 
 typedef struct ds__normalizer_step {
     ds__normalizer_kind kind;
-    bool clean, han, accents, lower; /* BERT: remove control characters, split Chinese ones, strip accents, lower case */
-    bool left, right;                /* strip */
-    ds__str pattern, content;        /* replace; UTF-8, pattern not empty */
+    bool clean, han, accents,
+        lower;                /* BERT: remove control characters, split Chinese ones, strip accents, lower case */
+    bool left, right;         /* strip */
+    ds__str pattern, content; /* replace; UTF-8, pattern not empty */
 } ds__normalizer_step;
 
 enum { DS__NORMALIZER_DROPS = 0xFF };

@@ -57,7 +57,7 @@ static void strip(ds__marks *marks, bool left, bool right) {
     size_t start = 0, end = marks->count;
     while (right && end > 0 && ds__uni_flags(marks->items[end - 1].code) & DS__UNI_SPACE) end--;
     while (left && start < end && ds__uni_flags(marks->items[start].code) & DS__UNI_SPACE) start++;
-    memmove(marks->items, marks->items + start, (end - start) * sizeof *marks->items);
+    if (start < end) memmove(marks->items, marks->items + start, (end - start) * sizeof *marks->items);
     marks->count = end - start;
 }
 

@@ -38,14 +38,18 @@ static ds_status nothing_found(ds__buffer *path, const char *folder, ds_error *e
     static const struct {
         const char *file, *what;
     } others[] = {
-        {"tokenizer.model", "a SentencePiece model"},  {"spiece.model", "a SentencePiece model"},
-        {"sentencepiece.bpe.model", "a SentencePiece model"}, {"merges.txt", "vocab.json and merges.txt"},
+        {"tokenizer.model", "a SentencePiece model"},
+        {"spiece.model", "a SentencePiece model"},
+        {"sentencepiece.bpe.model", "a SentencePiece model"},
+        {"merges.txt", "vocab.json and merges.txt"},
         {"vocab.json", "vocab.json"},
     };
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (has_file(path, folder, others[i].file))
-            return ds__fail(error, DS_UNSUPPORTED, "%s: has %s, expected tokenizer.json or vocab.txt; save the tokenizer "
-                            "as tokenizer.json", folder, others[i].what);
+            return ds__fail(error, DS_UNSUPPORTED,
+                            "%s: has %s, expected tokenizer.json or vocab.txt; save the tokenizer "
+                            "as tokenizer.json",
+                            folder, others[i].what);
     if (!ds__folder_exists(folder)) return ds__fail(error, DS_NOT_FOUND, "%s: no such folder", folder);
     return ds__fail(error, DS_NOT_FOUND, "%s: has neither tokenizer.json nor vocab.txt", folder);
 }

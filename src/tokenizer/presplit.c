@@ -129,9 +129,9 @@ static ds_status add_prefix_spaces(ds_encoding *encoding, ds__view *view, ds_err
         ds__piece *piece = &pieces->items[i];
         size_t start = written;
         for (uint32_t at = piece->start; at < piece->end; at++) {
-            uint32_t origin = view->origins                        ? view->origins[at]
+            uint32_t origin = view->origins                       ? view->origins[at]
                               : ds__uni_continues(view->text[at]) ? origins[written - 1]
-                                                                   : view->base + at;
+                                                                  : view->base + at;
             if (at == piece->start && view->text[at] != ' ') {
                 text[written] = ' ';
                 origins[written++] = origin;

@@ -7,13 +7,13 @@
 #include "tokenizer/encoding.h"
 
 typedef enum ds__presplit_kind {
-    DS__PRESPLIT_BERT,        /* white space goes, punctuation is a word each */
-    DS__PRESPLIT_BYTE_LEVEL,  /* GPT-2's words; each byte is a character from here on */
-    DS__PRESPLIT_WHITESPACE,  /* runs of \w, runs of what is neither that nor white space */
+    DS__PRESPLIT_BERT,       /* white space goes, punctuation is a word each */
+    DS__PRESPLIT_BYTE_LEVEL, /* GPT-2's words; each byte is a character from here on */
+    DS__PRESPLIT_WHITESPACE, /* runs of \w, runs of what is neither that nor white space */
     DS__PRESPLIT_WHITESPACE_SPLIT,
     DS__PRESPLIT_PUNCTUATION,
-    DS__PRESPLIT_PATTERN,     /* a regular expression */
-    DS__PRESPLIT_GPT2,        /* the one that byte level has built in */
+    DS__PRESPLIT_PATTERN, /* a regular expression */
+    DS__PRESPLIT_GPT2,    /* the one that byte level has built in */
 } ds__presplit_kind;
 
 /* What becomes of a match. */

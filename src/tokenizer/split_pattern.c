@@ -1,6 +1,6 @@
-/* Regular expressions of Split, by PCRE2.  The reference uses Oniguruma in Ruby's syntax, which PCRE2 reads the same way
- * with the options below and with Oniguruma's meaning of the short classes (\w and its like) written out.  A difference
- * that stays: \p{L} and its like know the characters of the library's own Unicode version. */
+/* Regular expressions of Split, by PCRE2.  The reference uses Oniguruma in Ruby's syntax, which PCRE2 reads the same
+ * way with the options below and with Oniguruma's meaning of the short classes (\w and its like) written out.  A
+ * difference that stays: \p{L} and its like know the characters of the library's own Unicode version. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 

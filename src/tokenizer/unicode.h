@@ -1,5 +1,5 @@
-/* Asking about characters: what the reference tokenizers think of them (tables made by tools/gen_unicode.py), and walking
- * over UTF-8 that is known to be valid. */
+/* Asking about characters: what the reference tokenizers think of them (tables made by tools/gen_unicode.py), and
+ * walking over UTF-8 that is known to be valid. */
 #ifndef DS_TOKENIZER_UNICODE_H
 #define DS_TOKENIZER_UNICODE_H
 
@@ -15,8 +15,8 @@ static inline const ds__uni_class *ds__uni_class_of(uint32_t code) {
 
 static inline uint32_t ds__uni_flags(uint32_t code) { return ds__uni_class_of(code)->flags; }
 
-/* Lower case by the full mapping, which depends on nothing around the character; returns how many there are: 1, or 2 for
- * U+0130 alone. */
+/* Lower case by the full mapping, which depends on nothing around the character; returns how many there are: 1, or 2
+ * for U+0130 alone. */
 static inline size_t ds__uni_lower(uint32_t code, uint32_t out[2]) {
     if (code == 0x130) {
         out[0] = 'i';

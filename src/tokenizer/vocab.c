@@ -20,8 +20,8 @@ static ds__str text_of(const ds__vocab *vocab, const ds__vocab_entry *entry) {
 
 /* Puts an entry that is known to be new into the first free slot. */
 static void place(ds__vocab *vocab, size_t entry) {
-    uint64_t mixed = ds__vocab_hash(DS__VOCAB_SEED, text_of(vocab, &vocab->entries[entry])) *
-                     UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed =
+        ds__vocab_hash(DS__VOCAB_SEED, text_of(vocab, &vocab->entries[entry])) * UINT64_C(0x9e3779b97f4a7c15);
     size_t at = (size_t)(mixed >> vocab->shift);
     while (vocab->slots[at].entry) at = (at + 1) & (vocab->slot_count - 1);
     vocab->slots[at] = (ds__vocab_slot){(uint32_t)mixed, (uint32_t)entry + 1};

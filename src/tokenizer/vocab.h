@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 enum {
-    DS__MAX_ID = (1 << 24) - 1,         /* ids over this are a mistake in the file, or an attack */
+    DS__MAX_ID = (1 << 24) - 1,      /* ids over this are a mistake in the file, or an attack */
     DS__MAX_TOKEN_BYTES = 64 * 1024, /* the same for the text of one token */
 };
 
@@ -43,7 +43,8 @@ void ds__vocab_deinit(ds__vocab *vocab);
 /* A text that is there already gets the new id (the last one wins, as in every JSON reader and in BERT's vocab.txt).
  * false: out of memory, or over 4 GiB of text. The caller has checked id and size against the limits above. */
 bool ds__vocab_put(ds__vocab *vocab, ds__str text, int32_t id) DS_MUST_CHECK;
-/* Puts the entries in order, for ds__vocab_text. false: two tokens have the id *twice, or memory ran out (*twice is -1). */
+/* Puts the entries in order, for ds__vocab_text. false: two tokens have the id *twice, or memory ran out (*twice is
+ * -1). */
 bool ds__vocab_sort(ds__vocab *vocab, int32_t *twice) DS_MUST_CHECK;
 
 /* -1 if it is not there. */

@@ -1,5 +1,5 @@
-/* The n-th allocation fails, for every n, through load, run and close of a tiny model; then the n-th read does. Each time: the
- * right status, a sentence, and every byte given back. */
+/* The n-th allocation fails, for every n, through load, run and close of a tiny model; then the n-th read does. Each
+ * time: the right status, a sentence, and every byte given back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,8 @@ static ds_status live(ds_context *context, const char *folder) {
     ds_model *model = NULL;
     ds_session *session = NULL;
     float out[3 * 64];
-    static const ds_text texts[] = {{"Where is my new card?", 21}, {"Hi", 2}, {"the transfer fee \xF0\x9F\x8D\x95", 21}};
+    static const ds_text texts[] = {
+        {"Where is my new card?", 21}, {"Hi", 2}, {"the transfer fee \xF0\x9F\x8D\x95", 21}};
     ds_status status = ds_model_open(context, folder, NULL, &model, &error);
     if (status == DS_OK) status = ds_session_create(model, &session, &error);
     if (status == DS_OK) status = ds_embed(session, texts, 3, NULL, out, NULL, &error);
@@ -31,8 +32,8 @@ static ds_status live(ds_context *context, const char *folder) {
     return status;
 }
 
-static const char *const models[] = {"bert_seq", "bert_token", "roberta_seq", "bert_sharded", "st_max", "bert_vocab_only",
-                                     "bert_f16"};
+static const char *const models[] = {"bert_seq", "bert_token",      "roberta_seq", "bert_sharded",
+                                     "st_max",   "bert_vocab_only", "bert_f16"};
 
 static void every_allocation_may_fail(void **state) {
     (void)state;
@@ -58,8 +59,8 @@ static void every_allocation_may_fail(void **state) {
                 break;
             }
             if (status != DS_OUT_OF_MEMORY)
-                fail_msg("%s: allocation %d failed and the status was %s: %s", models[k], (int)n, ds_status_name(status),
-                         error.message);
+                fail_msg("%s: allocation %d failed and the status was %s: %s", models[k], (int)n,
+                         ds_status_name(status), error.message);
             if (!*error.message) fail_msg("%s: allocation %d failed without a sentence", models[k], (int)n);
         }
         printf("%s: each of %d allocations failed once\n", models[k], (int)failures);
@@ -75,7 +76,8 @@ static void every_read_may_be_short_or_fail(void **state) {
     uint64_t idle = ds_context_memory(context).bytes;
     for (uint64_t n = 1; n <= 12; n++) {
         ds__file_inject_read_fault(n, DS__READ_SHORT);
-        if (live(context, DS_TEST_DATA "/models/bert_seq_st") != DS_OK) fail_msg("read %d short: %s", (int)n, error.message);
+        if (live(context, DS_TEST_DATA "/models/bert_seq_st") != DS_OK)
+            fail_msg("read %d short: %s", (int)n, error.message);
         ds__file_inject_read_fault(n, DS__READ_FAIL);
         ds_status status = live(context, DS_TEST_DATA "/models/bert_seq_st");
         if (n == 1) assert_int_equal(status, DS_IO);

@@ -75,8 +75,7 @@ static void the_first_mistake_is_kept(void **state) {
     assert_int_equal(worse.index, -1);
     ds__graph_output(graph, "y", worse);
     assert_int_equal(graph->error.status, DS_SHAPE_MISMATCH);
-    assert_string_equal(graph->error.message,
-                        "node 0 (linear): %w is [4, 5], which does not fit %x, which is [T, 3]");
+    assert_string_equal(graph->error.message, "node 0 (linear): %w is [4, 5], which does not fit %x, which is [T, 3]");
     assert_int_equal(graph->node_count, 0);
 }
 
@@ -104,9 +103,7 @@ static void too_many_symbols(void) {
         ds__graph_symbol(graph, name);
     }
 }
-static void huge_dimension(void) {
-    ds__graph_input(graph, "x", DS_F32, 1, (ds_dim[]){ds__dim_of(INT64_MAX)});
-}
+static void huge_dimension(void) { ds__graph_input(graph, "x", DS_F32, 1, (ds_dim[]){ds__dim_of(INT64_MAX)}); }
 static void negative_dimension(void) { ds__graph_input(graph, "x", DS_F32, 1, (ds_dim[]){ds__dim_of(-1)}); }
 static void rank_seven(void) { ds__graph_input(graph, "x", DS_F32, 7, (ds_dim[7]){{0}}); }
 static void unknown_symbol(void) { ds__graph_input(graph, "x", DS_F32, 1, (ds_dim[]){{0, 1, 3}}); }
@@ -137,7 +134,8 @@ static void mistakes_are_named(void **state) {
         assert_int_equal(ds__graph_create(bench.context, &graph, &error), DS_OK);
         mistakes[i].make();
         assert_int_not_equal(ds__graph_verify(graph, &error), DS_OK);
-        if (!strstr(error.message, mistakes[i].sentence)) fail_msg("\"%s\" lacks \"%s\"", error.message, mistakes[i].sentence);
+        if (!strstr(error.message, mistakes[i].sentence))
+            fail_msg("\"%s\" lacks \"%s\"", error.message, mistakes[i].sentence);
     }
 }
 

@@ -130,11 +130,14 @@ static void build_random(test_bench *b, ds_graph *g) {
         ds_value x = values[ds__random_below(&b->random, (uint32_t)count)];
         ds_value y = values[ds__random_below(&b->random, (uint32_t)count)];
         switch (ds__random_below(&b->random, 10)) {
-        case 0: case 1: case 2:
+        case 0:
+        case 1:
+        case 2:
             values[count++] = ds__linear(g, x, matrix(b, g, columns, columns),
                                          ds__random_below(&b->random, 3) ? vector(b, g, columns) : DS_NO_VALUE);
             break;
-        case 3: case 4: values[count++] = ds__add(g, x, y); break;
+        case 3:
+        case 4: values[count++] = ds__add(g, x, y); break;
         case 5: values[count++] = ds__activate(g, x, (ds__activation)(1 + ds__random_below(&b->random, 5))); break;
         case 6: values[count++] = ds__layer_norm(g, x, vector(b, g, columns), vector(b, g, columns), 1e-3f); break;
         case 7: values[count++] = ds__softmax(g, x); break;

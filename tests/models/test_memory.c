@@ -90,8 +90,8 @@ static void the_limit_is_hard(void **state) {
     float *expected = NULL;
     for (size_t limit = 0; limit < 1600 * 1024; limit += limit < 100000 ? 9973 : 49999) {
         counter count = {0, 0, 0};
-        ds_context_options options = {.threads = 1, .memory_limit = limit,
-                                      .allocator = {counted_allocate, counted_release, &count}};
+        ds_context_options options = {
+            .threads = 1, .memory_limit = limit, .allocator = {counted_allocate, counted_release, &count}};
         ds_context *context, *outside;
         model_case m;
         ds_model *model = NULL;

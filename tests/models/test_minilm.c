@@ -1,5 +1,5 @@
-/* The real all-MiniLM-L6-v2 against sentence-transformers, on questions of a bank (BANKING77). Skipped where the model is not
- * there. */
+/* The real all-MiniLM-L6-v2 against sentence-transformers, on questions of a bank (BANKING77). Skipped where the model
+ * is not there. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Every tiny model against PyTorch: hidden states, pooled vectors and logits, from ids and from text, alone and in batches. */
+/* Every tiny model against PyTorch: hidden states, pooled vectors and logits, from ids and from text, alone and in
+ * batches. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,8 @@
 
 #include "support/model_case.h"
 
-/* Largest absolute difference to PyTorch that is allowed (issue: 1e-4 for vectors, 1e-3 for logits); f32 on other kernels. */
+/* Largest absolute difference to PyTorch that is allowed (issue: 1e-4 for vectors, 1e-3 for logits); f32 on other
+ * kernels. */
 static const double vector_bound = 1e-4, logit_bound = 1e-3;
 
 static ds_context *context;
@@ -45,17 +47,20 @@ static void check_forward(const model_case *m, ds_session *session, const char *
     size_t hidden = (size_t)info->hidden_size;
     float *out = floats(m->tokens * (hidden + (size_t)info->labels));
     if (ds_forward(session, &batch, DS_OUTPUT_HIDDEN, out, &error) != DS_OK) fail_msg("%s: %s", name, error.message);
-    check(name, "hidden state", largest_difference(out, model_case_floats(m, "hidden"), m->tokens * hidden), vector_bound);
+    check(name, "hidden state", largest_difference(out, model_case_floats(m, "hidden"), m->tokens * hidden),
+          vector_bound);
     const float *embedding = model_case_floats(m, "embedding"), *logits = model_case_floats(m, "logits");
     if (embedding) {
         assert_int_equal(ds_forward(session, &batch, DS_OUTPUT_EMBEDDING, out, &error), DS_OK);
         for (size_t i = 0; i < m->count; i++) /* longer texts were cut before PyTorch embedded them */
             if (batch.seq_start[i + 1] - batch.seq_start[i] <= info->embed_max_tokens)
-                check(name, "embedding", largest_difference(out + i * hidden, embedding + i * hidden, hidden), vector_bound);
+                check(name, "embedding", largest_difference(out + i * hidden, embedding + i * hidden, hidden),
+                      vector_bound);
     }
     if (logits) {
         size_t rows = info->head == DS_HEAD_TOKEN ? m->tokens : m->count;
-        if (ds_forward(session, &batch, DS_OUTPUT_LOGITS, out, &error) != DS_OK) fail_msg("%s: %s", name, error.message);
+        if (ds_forward(session, &batch, DS_OUTPUT_LOGITS, out, &error) != DS_OK)
+            fail_msg("%s: %s", name, error.message);
         check(name, "logits", largest_difference(out, logits, rows * (size_t)info->labels), logit_bound);
     }
     free(out);
@@ -68,7 +73,8 @@ static void check_texts(const model_case *m, ds_session *session, const char *na
     float *all = floats(m->count * (hidden + labels)), *one = floats(hidden + labels);
     ds_run_stats stats;
     if (embedding) {
-        if (ds_embed(session, m->texts, m->count, NULL, all, &stats, &error) != DS_OK) fail_msg("%s: %s", name, error.message);
+        if (ds_embed(session, m->texts, m->count, NULL, all, &stats, &error) != DS_OK)
+            fail_msg("%s: %s", name, error.message);
         check(name, "embedding of texts", largest_difference(all, embedding, m->count * hidden), vector_bound);
         for (size_t i = 0; i < m->count; i++) {
             assert_int_equal(ds_embed(session, &m->texts[i], 1, NULL, one, NULL, &error), DS_OK);
@@ -143,7 +149,8 @@ static void check_spans(const model_case *m, const ds_model *model, const ds_ses
     ds_encoding *encoding;
     assert_int_equal(ds_encoding_create(context, &encoding, &error), DS_OK);
     assert_int_equal(ds_tokenizer_encode(ds_model_tokenizer(model), m->texts[text], NULL,
-                                         ds_model_describe(model)->max_tokens, encoding, &error), DS_OK);
+                                         ds_model_describe(model)->max_tokens, encoding, &error),
+                     DS_OK);
     const int32_t *words = ds_encoding_words(encoding), *offsets = ds_encoding_offsets(encoding);
     for (size_t t = 0; t < ds_encoding_size(encoding); t++) {
         if (words[t] < 0 || (t > 0 && words[t] == words[t - 1])) continue;

@@ -1,5 +1,5 @@
-/* One table of cases for all operators: each is run on every backend at several sizes and compared with `ref`; every row of
- * ops.def must have a case. */
+/* One table of cases for all operators: each is run on every backend at several sizes and compared with `ref`; every
+ * row of ops.def must have a case. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,8 @@ static void linear_plain(test_bench *b, ds_graph *g) {
 }
 
 static void linear_full(test_bench *b, ds_graph *g) {
-    ds_value inputs[] = {rows(g, "x", 64), matrix(b, g, "w", 48, 64), vector(b, g, "bias", 48), rows(g, "residual", 48)};
+    ds_value inputs[] = {rows(g, "x", 64), matrix(b, g, "w", 48, 64), vector(b, g, "bias", 48),
+                         rows(g, "residual", 48)};
     ds__graph_output(g, "y",
                      ds__graph_add(g, &ds__op_linear, inputs, 4, (ds__attributes){.activation = DS__ACTIVATION_GELU}));
 }
@@ -49,7 +50,8 @@ static void linear_full(test_bench *b, ds_graph *g) {
 static void linear_half(test_bench *b, ds_graph *g) {
     ds_value w = test_half_weight(b, g, "w", DS_F16, 2, (int64_t[]){70, 24});
     ds_value v = test_half_weight(b, g, "v", DS_BF16, 2, (int64_t[]){9, 70});
-    ds__graph_output(g, "y", ds__linear(g, ds__linear(g, rows(g, "x", 24), w, DS_NO_VALUE), v, vector(b, g, "bias", 9)));
+    ds__graph_output(g, "y",
+                     ds__linear(g, ds__linear(g, rows(g, "x", 24), w, DS_NO_VALUE), v, vector(b, g, "bias", 9)));
 }
 
 static void linear_of_vector(test_bench *b, ds_graph *g) {
@@ -59,7 +61,8 @@ static void linear_of_vector(test_bench *b, ds_graph *g) {
 
 static void linear_of_cube(test_bench *b, ds_graph *g) {
     ds_dim shape[] = {ds__dim_of(3), ds__graph_symbol(g, "T"), ds__dim_of(10)};
-    ds__graph_output(g, "y", ds__linear(g, ds__graph_input(g, "x", DS_F32, 3, shape), matrix(b, g, "w", 12, 10), DS_NO_VALUE));
+    ds__graph_output(g, "y",
+                     ds__linear(g, ds__graph_input(g, "x", DS_F32, 3, shape), matrix(b, g, "w", 12, 10), DS_NO_VALUE));
 }
 
 /* The weight is computed, so the cpu backend must decline. */
@@ -71,7 +74,8 @@ static void linear_of_input(test_bench *b, ds_graph *g) {
 
 static void gather_f32(test_bench *b, ds_graph *g) {
     ds_dim count = ds__graph_symbol(g, "T");
-    ds__graph_output(g, "y", ds__gather(g, matrix(b, g, "table", 50, 33), ds__graph_input(g, "ids", DS_I32, 1, &count)));
+    ds__graph_output(g, "y",
+                     ds__gather(g, matrix(b, g, "table", 50, 33), ds__graph_input(g, "ids", DS_I32, 1, &count)));
 }
 
 static void gather_half(test_bench *b, ds_graph *g) {
@@ -89,10 +93,22 @@ static void attention_of(ds_graph *g, int32_t heads, int32_t key_heads, int64_t 
     ds__graph_output(g, "y", ds__attention(g, qkv, starts(g), config));
 }
 
-static void attention_plain(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 3, 0, 32, false, 0); }
-static void attention_odd(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 5, 0, 7, false, 0.2f); }
-static void attention_causal(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 2, 0, 16, true, 0); }
-static void attention_grouped(test_bench *b, ds_graph *g) { (void)b; attention_of(g, 6, 2, 12, false, 0); }
+static void attention_plain(test_bench *b, ds_graph *g) {
+    (void)b;
+    attention_of(g, 3, 0, 32, false, 0);
+}
+static void attention_odd(test_bench *b, ds_graph *g) {
+    (void)b;
+    attention_of(g, 5, 0, 7, false, 0.2f);
+}
+static void attention_causal(test_bench *b, ds_graph *g) {
+    (void)b;
+    attention_of(g, 2, 0, 16, true, 0);
+}
+static void attention_grouped(test_bench *b, ds_graph *g) {
+    (void)b;
+    attention_of(g, 6, 2, 12, false, 0);
+}
 
 static void attention_of_slices(test_bench *b, ds_graph *g) {
     ds_value all = ds__linear(g, rows(g, "x", 20), matrix(b, g, "w", 96, 20), DS_NO_VALUE);
@@ -101,7 +117,8 @@ static void attention_of_slices(test_bench *b, ds_graph *g) {
 }
 
 static void layer_norm(test_bench *b, ds_graph *g) {
-    ds__graph_output(g, "y", ds__layer_norm(g, rows(g, "x", 45), vector(b, g, "gamma", 45), vector(b, g, "beta", 45), 1e-5f));
+    ds__graph_output(g, "y",
+                     ds__layer_norm(g, rows(g, "x", 45), vector(b, g, "gamma", 45), vector(b, g, "beta", 45), 1e-5f));
 }
 
 static void l2_normalize(test_bench *b, ds_graph *g) {
@@ -198,7 +215,8 @@ static void backends_agree_with_ref(void **state) {
                 test_bench_open(&bench, threads, c * 100 + s);
                 assert_int_equal(ds__graph_create(bench.context, &graph, &error), DS_OK);
                 cases[c].build(&bench, graph);
-                for (int32_t i = 0; i < graph->symbol_count; i++) symbols[i] = sizes[s][strcmp(graph->symbols[i], "T") != 0];
+                for (int32_t i = 0; i < graph->symbol_count; i++)
+                    symbols[i] = sizes[s][strcmp(graph->symbols[i], "T") != 0];
                 const void **inputs = test_inputs(&bench, graph, symbols, 50);
                 float *expected = test_run(&bench, graph, DS__BACKEND_COUNT - 1, "all", symbols, inputs, &count);
                 float *got = test_run(&bench, graph, 0, "all", symbols, inputs, &same);

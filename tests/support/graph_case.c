@@ -50,7 +50,8 @@ static size_t product(int rank, const int64_t *shape) {
     return count;
 }
 
-ds_value test_weight(test_bench *bench, ds_graph *graph, const char *name, int rank, const int64_t *shape, float scale) {
+ds_value test_weight(test_bench *bench, ds_graph *graph, const char *name, int rank, const int64_t *shape,
+                     float scale) {
     return ds__graph_weight(graph, name, DS_F32, rank, shape, random_floats(bench, product(rank, shape), scale));
 }
 
@@ -115,14 +116,16 @@ float *test_run(test_bench *bench, const ds_graph *graph, size_t first_backend, 
     ds__program_options options = {ds__backends + first_backend, DS__BACKEND_COUNT - first_backend, {passes_off, NULL}};
     void *outputs[16];
     *count = 0;
-    for (size_t i = 0; i < graph->output_count; i++) *count += value_count(&graph->values[graph->outputs[i].value], symbols);
+    for (size_t i = 0; i < graph->output_count; i++)
+        *count += value_count(&graph->values[graph->outputs[i].value], symbols);
     float *result = take(bench, *count * sizeof *result), *at = result;
     for (size_t i = 0; i < graph->output_count; i++) {
         outputs[i] = at;
         at += value_count(&graph->values[graph->outputs[i].value], symbols);
     }
     ds__workspace_init(&workspace, &bench->context->heap);
-    if (ds__graph_copy(graph, &copy, &error) != DS_OK || ds__weight_store_create(bench->context, &store, &error) != DS_OK ||
+    if (ds__graph_copy(graph, &copy, &error) != DS_OK ||
+        ds__weight_store_create(bench->context, &store, &error) != DS_OK ||
         ds__program_create(copy, store, &options, &program, &error) != DS_OK ||
         ds__execution_create(program, &workspace, &execution, &error) != DS_OK ||
         ds__execution_run(execution, symbols, inputs, outputs, &error) != DS_OK)
@@ -138,7 +141,7 @@ void test_close(const char *name, const float *a, const float *b, size_t count, 
     for (size_t i = 0; i < count; i++) {
         double allowed = tolerance * fmax(1, fabs((double)b[i]));
         if (!(fabs((double)a[i] - (double)b[i]) <= allowed))
-            fail_msg("%s: element %zu of %zu is %.9g, expected %.9g within %g", name, i, count, (double)a[i], (double)b[i],
-                     allowed);
+            fail_msg("%s: element %zu of %zu is %.9g, expected %.9g within %g", name, i, count, (double)a[i],
+                     (double)b[i], allowed);
     }
 }

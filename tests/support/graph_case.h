@@ -22,12 +22,13 @@ ds_value test_weight(test_bench *bench, ds_graph *graph, const char *name, int r
 ds_value test_half_weight(test_bench *bench, ds_graph *graph, const char *name, ds_dtype dtype, int rank,
                           const int64_t *shape);
 
-/* Random data for each input: floats in [-1, 1); int32 inputs called "seq_start" cut [0, T] into B parts; other int32 inputs
- * are in [0, id_bound). */
+/* Random data for each input: floats in [-1, 1); int32 inputs called "seq_start" cut [0, T] into B parts; other int32
+ * inputs are in [0, id_bound). */
 const void **test_inputs(test_bench *bench, const ds_graph *graph, const int64_t *symbols, int32_t id_bound);
 
 /* Runs a copy of the graph; outputs are dense floats, one behind the other in the order of the graph's outputs.
- * first_backend: backends before it in backends.def are left out. passes_off: as ds__pass_options. *count gets how many floats. */
+ * first_backend: backends before it in backends.def are left out. passes_off: as ds__pass_options. *count gets how many
+ * floats. */
 float *test_run(test_bench *bench, const ds_graph *graph, size_t first_backend, const char *passes_off,
                 const int64_t *symbols, const void *const *inputs, size_t *count);
 

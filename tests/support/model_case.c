@@ -14,10 +14,11 @@
 #include "base/file.h"
 
 static const char *const names[] = {
-    "bert_base",     "bert_bf16",       "bert_f16",      "bert_gelu_new",  "bert_legacy",      "bert_multilabel", "bert_pair",
-    "bert_prefix",   "bert_prefixless", "bert_regression", "bert_relu",    "bert_seq",         "bert_seq_st",     "bert_sharded",
-    "bert_token",    "bert_vocab_cased", "bert_vocab_only", "distilbert_base", "distilbert_seq", "distilbert_token", "roberta_base",
-    "roberta_seq",   "roberta_token",   "st_cls",        "st_max",         "st_mean",
+    "bert_base",      "bert_bf16",        "bert_f16",        "bert_gelu_new",    "bert_legacy",     "bert_multilabel",
+    "bert_pair",      "bert_prefix",      "bert_prefixless", "bert_regression",  "bert_relu",       "bert_seq",
+    "bert_seq_st",    "bert_sharded",     "bert_token",      "bert_vocab_cased", "bert_vocab_only", "distilbert_base",
+    "distilbert_seq", "distilbert_token", "roberta_base",    "roberta_seq",      "roberta_token",   "st_cls",
+    "st_max",         "st_mean",
 };
 
 size_t model_case_count(void) { return sizeof names / sizeof *names; }

@@ -10,7 +10,7 @@ typedef struct model_case {
     ds_context *context;
     char folder[512];
     ds__safetensors *expected;
-    ds__buffer file; /* texts.txt or texts.tsv */
+    ds__buffer file;        /* texts.txt or texts.tsv */
     ds_text *texts, *pairs; /* [count]; pairs: NULL when there is no second column */
     size_t count, tokens;
 } model_case;
@@ -33,7 +33,8 @@ double largest_difference(const float *a, const float *b, size_t count);
 ds_model *must_open(ds_context *context, const char *folder);
 ds_session *must_session(ds_model *model);
 
-/* The folder of the real MiniLM (DS_TEST_MINILM, or where tools/get-minilm puts it), NULL with a printed reason if absent. */
+/* The folder of the real MiniLM (DS_TEST_MINILM, or where tools/get-minilm puts it), NULL with a printed reason if
+ * absent. */
 const char *minilm_folder(void);
 
 #endif

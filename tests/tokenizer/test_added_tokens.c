@@ -8,7 +8,8 @@
 
 static void are_found_before_all_else(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load(WITH_ADDED("null", TOKEN("4", "<m>", "") ", " TOKEN("5", "<mm>", "") ", " TOKEN("6", "ab", "")));
+    ds_tokenizer *t =
+        must_load(WITH_ADDED("null", TOKEN("4", "<m>", "") ", " TOKEN("5", "<mm>", "") ", " TOKEN("6", "ab", "")));
     check(t, "a<m>b", "a@0-1 <m>@1-4 b@4-5");
     check(t, "<m>", "<m>@0-3");
     check(t, "<m><mm>ab", "<m>@0-3 <mm>@3-7 ab@7-9");
@@ -21,7 +22,8 @@ static void are_found_before_all_else(void **state) {
 
 static void the_longest_wins(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load(WITH_ADDED("null", TOKEN("4", "x", "") ", " TOKEN("5", "xy", "") ", " TOKEN("6", "xyzz", "") ", " TOKEN("7", "yz", "")));
+    ds_tokenizer *t = must_load(WITH_ADDED(
+        "null", TOKEN("4", "x", "") ", " TOKEN("5", "xy", "") ", " TOKEN("6", "xyzz", "") ", " TOKEN("7", "yz", "")));
     check(t, "xyz", "xy@0-2 u@2-3");
     check(t, "xyzz", "xyzz@0-4");
     check(t, "xxyyz", "x@0-1 xy@1-3 yz@3-5");
@@ -30,7 +32,8 @@ static void the_longest_wins(void **state) {
 
 static void take_white_space_along(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load(WITH_ADDED("null", TOKEN("4", "<l>", ", 'lstrip': true") ", " TOKEN("5", "<r>", ", 'rstrip': true")));
+    ds_tokenizer *t =
+        must_load(WITH_ADDED("null", TOKEN("4", "<l>", ", 'lstrip': true") ", " TOKEN("5", "<r>", ", 'rstrip': true")));
     check(t, "a \xe3\x80\x80<l> b", "a@0-1 <l>@1-8  @8-9 b@9-10");
     check(t, "a <r>\t b", "a@0-1  @1-2 <r>@2-7 b@7-8");
     check(t, "<r>  <l>", "<r>@0-5 <l>@5-8"); /* the space is taken once */
@@ -40,7 +43,8 @@ static void take_white_space_along(void **state) {
 
 static void may_be_whole_words_only(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load(WITH_ADDED("null", TOKEN("4", "ab", ", 'single_word': true") ", " TOKEN("5", "abb", ", 'single_word': true")));
+    ds_tokenizer *t = must_load(
+        WITH_ADDED("null", TOKEN("4", "ab", ", 'single_word': true") ", " TOKEN("5", "abb", ", 'single_word': true")));
     check(t, "ab", "ab@0-2");
     check(t, "ab ab-ab", "ab@0-2  @2-3 ab@3-5 u@5-6 ab@6-8");
     check(t, "aba", "a@0-1 b@1-2 a@2-3");
@@ -51,20 +55,27 @@ static void may_be_whole_words_only(void **state) {
 
 static void may_be_normalized(void **state) {
     (void)state;
-    const char *lower = WITH_ADDED("{'type': 'Lowercase'}", TOKEN("4", "AB", ", 'normalized': true") ", " TOKEN("5", "Xy", ", 'normalized': false"));
+    const char *lower =
+        WITH_ADDED("{'type': 'Lowercase'}",
+                   TOKEN("4", "AB", ", 'normalized': true") ", " TOKEN("5", "Xy", ", 'normalized': false"));
     ds_tokenizer *t = must_load(lower);
     check(t, "abAB", "AB@0-2 AB@2-4");
     check(t, "XyxyXY", "Xy@0-2 u@2-6");
-    check(t, "\xc4\xb0" "AB", "u@0-2 AB@2-4"); /* the dotted I becomes two characters */
+    check(t,
+          "\xc4\xb0"
+          "AB",
+          "u@0-2 AB@2-4"); /* the dotted I becomes two characters */
     ds__tokenizer_close(t);
 }
 
 /* A token of the model that is also added stays one of the model's; others are none. */
 static void are_not_the_models(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load("{'added_tokens': [" TOKEN("2", "b", ", 'single_word': true") ", " TOKEN("3", "ab", ", 'single_word': true") "], "
-                                "'model': {'type': 'WordPiece', 'unk_token': 'u', 'continuing_subword_prefix': '', "
-                                "'max_input_chars_per_word': 100, 'vocab': {'u': 0, 'a': 1, 'b': 2}}}");
+    ds_tokenizer *t = must_load("{'added_tokens': [" TOKEN("2", "b", ", 'single_word': true") ", " TOKEN(
+        "3", "ab",
+        ", 'single_word': true") "], "
+                                 "'model': {'type': 'WordPiece', 'unk_token': 'u', 'continuing_subword_prefix': '', "
+                                 "'max_input_chars_per_word': 100, 'vocab': {'u': 0, 'a': 1, 'b': 2}}}");
     check(t, "aab", "a@0-1 a@1-2 b@2-3");
     check(t, "abab", "a@0-1 b@1-2 a@2-3 b@3-4");
     check(t, "ab", "ab@0-2");
@@ -93,14 +104,10 @@ static void the_last_statement_counts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(are_found_before_all_else),
-        cmocka_unit_test(the_longest_wins),
-        cmocka_unit_test(take_white_space_along),
-        cmocka_unit_test(may_be_whole_words_only),
-        cmocka_unit_test(may_be_normalized),
-        cmocka_unit_test(are_not_the_models),
-        cmocka_unit_test(ids_must_be_the_next_ones),
-        cmocka_unit_test(the_last_statement_counts),
+        cmocka_unit_test(are_found_before_all_else), cmocka_unit_test(the_longest_wins),
+        cmocka_unit_test(take_white_space_along),    cmocka_unit_test(may_be_whole_words_only),
+        cmocka_unit_test(may_be_normalized),         cmocka_unit_test(are_not_the_models),
+        cmocka_unit_test(ids_must_be_the_next_ones), cmocka_unit_test(the_last_statement_counts),
     };
     return cmocka_run_group_tests(tests, case_open, case_close);
 }

@@ -1,14 +1,15 @@
-/* Byte-pair encoding: the order of merges, unknown characters, bytes, and the two ways of merging against each other. */
+/* Byte-pair encoding: the order of merges, unknown characters, bytes, and the two ways of merging against each other.
+ */
 #include "tokenizer_case.h"
 
 #include "base/random.h"
 
-#define BPE(fields, vocab, merges)                                                                                     \
-    "{'model': {'type': 'BPE', " fields " 'vocab': {" vocab "}, 'merges': [" merges "]}}"
+#define BPE(fields, vocab, merges) "{'model': {'type': 'BPE', " fields " 'vocab': {" vocab "}, 'merges': [" merges "]}}"
 
 static void merges_by_rank_from_the_left(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load(BPE("", "'a': 0, 'b': 1, 'c': 2, 'ab': 3, 'bc': 4, 'abc': 5, 'aa': 6", "'b c', 'a b', 'a bc', 'a a'"));
+    ds_tokenizer *t = must_load(
+        BPE("", "'a': 0, 'b': 1, 'c': 2, 'ab': 3, 'bc': 4, 'abc': 5, 'aa': 6", "'b c', 'a b', 'a bc', 'a a'"));
     check(t, "abc", "abc@0-3"); /* b c first, then a bc; ab c is no merge */
     check(t, "ab", "ab@0-2");
     check(t, "aaa", "aa@0-2 a@2-3");
@@ -46,26 +47,40 @@ static void a_word_may_be_a_token(void **state) {
     t = must_load(BPE("'ignore_merges': false,", "'a': 0, 'b': 1, 'ab': 2, 'aab': 3", "'a b'"));
     check(t, "aab", "a@0-1 ab@1-3");
     ds__tokenizer_close(t);
-    t = must_load("{'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': false, 'use_regex': true}, 'model': {'type': "
-                  "'BPE', 'ignore_merges': true, 'vocab': {'a': 0, 'b': 1, '\xc4\xa0': 2, '\xc4\xa0" "ab': 3}, 'merges': []}}");
-    check(t, "ab ab", "a@0-1 b@1-2 \xc4\xa0" "ab@2-5");
+    t = must_load(
+        "{'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': false, 'use_regex': true}, 'model': {'type': "
+        "'BPE', 'ignore_merges': true, 'vocab': {'a': 0, 'b': 1, '\xc4\xa0': 2, '\xc4\xa0"
+        "ab': 3}, 'merges': []}}");
+    check(t, "ab ab",
+          "a@0-1 b@1-2 \xc4\xa0"
+          "ab@2-5");
     ds__tokenizer_close(t);
 }
 
 static void bytes_are_characters(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load("{'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': true, 'use_regex': true}, "
-                                "'model': {'type': 'BPE', 'vocab': {'a': 0, '\xc4\xa0': 1, '\xc3\x83': 2, '\xc2\xa9': 3, "
-                                "'\xc4\xa0" "a': 4, '\xc3\x83\xc2\xa9': 5}, 'merges': ['\xc4\xa0 a', '\xc3\x83 \xc2\xa9']}}");
-    check(t, "a", "\xc4\xa0" "a@0-1"); /* the space is put in front and takes no place */
-    check(t, " aa", "\xc4\xa0" "a@0-2 a@2-3");
-    check(t, "a\xc3\xa9", "\xc4\xa0" "a@0-1 \xc3\x83\xc2\xa9@1-3");
-    check(t, "a\xc3\xaa", "\xc4\xa0" "a@0-1 \xc3\x83@1-3"); /* the second byte is in no token; a part has the whole place */
+    ds_tokenizer *t =
+        must_load("{'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': true, 'use_regex': true}, "
+                  "'model': {'type': 'BPE', 'vocab': {'a': 0, '\xc4\xa0': 1, '\xc3\x83': 2, '\xc2\xa9': 3, "
+                  "'\xc4\xa0"
+                  "a': 4, '\xc3\x83\xc2\xa9': 5}, 'merges': ['\xc4\xa0 a', '\xc3\x83 \xc2\xa9']}}");
+    check(t, "a",
+          "\xc4\xa0"
+          "a@0-1"); /* the space is put in front and takes no place */
+    check(t, " aa",
+          "\xc4\xa0"
+          "a@0-2 a@2-3");
+    check(t, "a\xc3\xa9",
+          "\xc4\xa0"
+          "a@0-1 \xc3\x83\xc2\xa9@1-3");
+    check(t, "a\xc3\xaa",
+          "\xc4\xa0"
+          "a@0-1 \xc3\x83@1-3"); /* the second byte is in no token; a part has the whole place */
     ds__tokenizer_close(t);
 }
 
-/* The plainest way to merge: look at all pairs, take the first of the lowest rank. ids: [count]. A merge of rank r makes
- * the token r % 26. */
+/* The plainest way to merge: look at all pairs, take the first of the lowest rank. ids: [count]. A merge of rank r
+ * makes the token r % 26. */
 static size_t merge_plainly(uint32_t ranks[26][26], int32_t *ids, size_t count) {
     for (;;) {
         size_t best = count;
@@ -103,7 +118,8 @@ static void all_ways_of_merging_agree(void **state) {
         for (int a = 0; a < 26; a++)
             for (int b = 0; b < 26; b++) {
                 ranks[a][b] = ds__random_below(&random, 3) ? DS__BPE_NO_RANK : ds__random_below(&random, 1u << 20);
-                if (ranks[a][b] != DS__BPE_NO_RANK) ds__bpe_add_merge(&bpe, a, b, ranks[a][b], (int32_t)(ranks[a][b] % 26));
+                if (ranks[a][b] != DS__BPE_NO_RANK)
+                    ds__bpe_add_merge(&bpe, a, b, ranks[a][b], (int32_t)(ranks[a][b] % 26));
             }
         for (int word = 0; word < 20; word++) {
             size_t count = 1 + ds__random_below(&random, word % 2 ? 299 : 39);
@@ -113,9 +129,9 @@ static void all_ways_of_merging_agree(void **state) {
             }
             ds__view view = {letters, (uint32_t)count, NULL, 0};
             encoding->token_count = 0;
-            assert_int_equal(ds__bpe_encode(&bpe, &vocab, encoding, &view, (ds__piece){0, (uint32_t)count, false},
-                                            &case_error),
-                             DS_OK);
+            assert_int_equal(
+                ds__bpe_encode(&bpe, &vocab, encoding, &view, (ds__piece){0, (uint32_t)count, false}, &case_error),
+                DS_OK);
             count = merge_plainly(ranks, ids, count);
             assert_int_equal(encoding->token_count, count);
             uint32_t at = 0;
@@ -157,7 +173,8 @@ static void the_cache_knows_whose_it_is(void **state) {
     ds_encoding *encoding;
     assert_int_equal(ds__encoding_create(&case_heap, &encoding, &case_error), DS_OK);
     for (int i = 0; i < 6; i++) {
-        assert_int_equal(ds__tokenizer_encode(i % 2 ? two : one, (ds_text){"ab", 2}, NULL, 0, encoding, &case_error), DS_OK);
+        assert_int_equal(ds__tokenizer_encode(i % 2 ? two : one, (ds_text){"ab", 2}, NULL, 0, encoding, &case_error),
+                         DS_OK);
         assert_int_equal(encoding->size, i % 2 ? 2 : 1);
     }
     ds__encoding_destroy(encoding);
@@ -167,12 +184,9 @@ static void the_cache_knows_whose_it_is(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(merges_by_rank_from_the_left),
-        cmocka_unit_test(unknown_characters),
-        cmocka_unit_test(a_word_may_be_a_token),
-        cmocka_unit_test(bytes_are_characters),
-        cmocka_unit_test(all_ways_of_merging_agree),
-        cmocka_unit_test(a_long_word_is_no_disaster),
+        cmocka_unit_test(merges_by_rank_from_the_left), cmocka_unit_test(unknown_characters),
+        cmocka_unit_test(a_word_may_be_a_token),        cmocka_unit_test(bytes_are_characters),
+        cmocka_unit_test(all_ways_of_merging_agree),    cmocka_unit_test(a_long_word_is_no_disaster),
         cmocka_unit_test(the_cache_knows_whose_it_is),
     };
     return cmocka_run_group_tests(tests, case_open, case_close);

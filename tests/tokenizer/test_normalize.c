@@ -39,8 +39,15 @@ static void check_steps(ds__normalizer_step *steps, size_t count, const char *te
 }
 
 static void check_one(ds__normalizer_kind kind, const char *text, const char *expected, const char *origins) {
-    ds__normalizer_step step = {.kind = kind, .clean = true, .han = true, .accents = true, .lower = true, .left = true,
-                                .right = true, .pattern = DS_STR("ab"), .content = DS_STR("xyz")};
+    ds__normalizer_step step = {.kind = kind,
+                                .clean = true,
+                                .han = true,
+                                .accents = true,
+                                .lower = true,
+                                .left = true,
+                                .right = true,
+                                .pattern = DS_STR("ab"),
+                                .content = DS_STR("xyz")};
     check_steps(&step, 1, text, expected, origins);
 }
 
@@ -50,15 +57,21 @@ static void bert_cleans_splits_strips_and_lowers(void **state) {
     check_one(bert, "", "", "");
     check_one(bert, "Hello World", "hello world", "0123456789a");
     check_one(bert, "a\tB\nc", "a b c", "01234");
-    check_one(bert, "a\x01" "B", "ab", "02");
+    check_one(bert,
+              "a\x01"
+              "B",
+              "ab", "02");
     check_one(bert, "\x01x", "x", "1");
-    check_one(bert, "\xc3\x89t", "et", "02");             /* É */
-    check_one(bert, "e\xcc\x81t", "et", "03");            /* e and an accent */
+    check_one(bert, "\xc3\x89t", "et", "02");                         /* É */
+    check_one(bert, "e\xcc\x81t", "et", "03");                        /* e and an accent */
     check_one(bert, "x\xe4\xb8\xadY", "x \xe4\xb8\xad y", "0111114"); /* 中 */
-    check_one(bert, "\xe2\x80\x99S", "\xe2\x80\x99s", "0003");    /* ’ stays */
-    check_one(bert, "A\xef\xbf\xbd" "B", "ab", "04");     /* U+FFFD goes */
-    check_one(bert, "\xc4\xb0x", "ix", "02");             /* İ without its dot */
-    check_one(bert, "\xef\xa4\x80", " \xe8\xb1\x88 ", "00000"); /* U+F900 is U+8C48 */
+    check_one(bert, "\xe2\x80\x99S", "\xe2\x80\x99s", "0003");        /* ’ stays */
+    check_one(bert,
+              "A\xef\xbf\xbd"
+              "B",
+              "ab", "04");                                                                /* U+FFFD goes */
+    check_one(bert, "\xc4\xb0x", "ix", "02");                                             /* İ without its dot */
+    check_one(bert, "\xef\xa4\x80", " \xe8\xb1\x88 ", "00000");                           /* U+F900 is U+8C48 */
     check_one(bert, "\xea\xb0\x81", "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8", "000000000"); /* 각 */
     check_one(bert, "\xc2\xa0x", " x", "02");
     /* A spacing mark with a combining class stays, and the accent before it changes places with it. */
@@ -68,7 +81,9 @@ static void bert_cleans_splits_strips_and_lowers(void **state) {
 static void bert_leaves_what_it_is_told_to(void **state) {
     (void)state;
     ds__normalizer_step step = {.kind = DS__NORMALIZER_BERT};
-    check_steps(&step, 1, "A\tb\xc3\x89\xe4\xb8\xad\x01", "A\tb\xc3\x89\xe4\xb8\xad\x01", "01233555" "8");
+    check_steps(&step, 1, "A\tb\xc3\x89\xe4\xb8\xad\x01", "A\tb\xc3\x89\xe4\xb8\xad\x01",
+                "01233555"
+                "8");
     step.lower = true;
     check_steps(&step, 1, "\xc3\x89\xc4\xb0X", "\xc3\xa9i\xcc\x87x", "002224");
     step = (ds__normalizer_step){.kind = DS__NORMALIZER_BERT, .accents = true};
@@ -82,14 +97,27 @@ static void forms_compose_and_decompose(void **state) {
     check_one(DS__NORMALIZER_NFD, "\xc3\xa9x", "e\xcc\x81x", "0002");
     check_one(DS__NORMALIZER_NFD, "q\xcc\x87\xcc\xa3x", "q\xcc\xa3\xcc\x87x", "011335");
     check_one(DS__NORMALIZER_NFC, "e\xcc\x81x", "\xc3\xa9x", "003");
-    check_one(DS__NORMALIZER_NFC, "a\xcc\xa1\xcc\x81" "b", "\xc3\xa1\xcc\xa1" "b", "00335");
+    check_one(DS__NORMALIZER_NFC,
+              "a\xcc\xa1\xcc\x81"
+              "b",
+              "\xc3\xa1\xcc\xa1"
+              "b",
+              "00335");
     check_one(DS__NORMALIZER_NFC, "e\xcc\xa3\xcc\x81x", "\xe1\xba\xb9\xcc\x81x", "000335");
     check_one(DS__NORMALIZER_NFC, "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8x", "\xea\xb0\x81x", "0009");
-    check_one(DS__NORMALIZER_NFC, "\xcc\x81" "a", "\xcc\x81" "a", "002");
+    check_one(DS__NORMALIZER_NFC,
+              "\xcc\x81"
+              "a",
+              "\xcc\x81"
+              "a",
+              "002");
     check_one(DS__NORMALIZER_NFC, "\xe0\xa5\x98", "\xe0\xa4\x95\xe0\xa4\xbc", "000000"); /* excluded from composition */
     check_one(DS__NORMALIZER_NFKC, "\xef\xac\x83x", "ffix", "0003");
     check_one(DS__NORMALIZER_NFKC, "\xef\xbc\xa1\xcc\x8a", "\xc3\x85", "00"); /* wide A with a ring */
-    check_one(DS__NORMALIZER_NFKD, "\xc2\xbd", "1\xe2\x81\x84" "2", "00000");
+    check_one(DS__NORMALIZER_NFKD, "\xc2\xbd",
+              "1\xe2\x81\x84"
+              "2",
+              "00000");
     check_one(DS__NORMALIZER_NFD, "plain", "plain", "01234");
     check_one(DS__NORMALIZER_NFC, "", "", "");
 }
@@ -100,7 +128,9 @@ static void small_steps(void **state) {
     check_one(DS__NORMALIZER_STRIP_ACCENTS, "e\xcc\x81x\xe3\x80\xae", "ex", "03");
     check_one(DS__NORMALIZER_STRIP, " \xe3\x80\x80 a b \t", "a b", "567");
     check_one(DS__NORMALIZER_STRIP, "  ", "", "");
-    check_one(DS__NORMALIZER_REPLACE, "1ab2aab", "1xyz2axyz", "022234" "666");
+    check_one(DS__NORMALIZER_REPLACE, "1ab2aab", "1xyz2axyz",
+              "022234"
+              "666");
     check_one(DS__NORMALIZER_REPLACE, "ba", "ba", "01");
     ds__normalizer_step steps[] = {
         {.kind = DS__NORMALIZER_REPLACE, .pattern = DS_STR("x"), .content = DS_STR("")},
@@ -127,9 +157,24 @@ static void long_runs_of_marks_are_ordered(void **state) {
 /* Both ways give the same text and origins on random text. */
 static void the_short_way_is_the_long_way(void **state) {
     (void)state;
-    static const char *const parts[] = {"a", "Z", " ", "\t", "\x01", "-", "\xc3\x89", "\xcc\x81", "\xe4\xb8\xad",
-                                        "\xef\xbf\xbd", "\xc4\xb0", "\xe3\x80\xae", "\xcc\xa3", "\xef\xa4\x80",
-                                        "\xf0\x9f\x98\x80", "\xea\xb0\x81", "\xc2\xa0", "\xe2\x80\x8b"};
+    static const char *const parts[] = {"a",
+                                        "Z",
+                                        " ",
+                                        "\t",
+                                        "\x01",
+                                        "-",
+                                        "\xc3\x89",
+                                        "\xcc\x81",
+                                        "\xe4\xb8\xad",
+                                        "\xef\xbf\xbd",
+                                        "\xc4\xb0",
+                                        "\xe3\x80\xae",
+                                        "\xcc\xa3",
+                                        "\xef\xa4\x80",
+                                        "\xf0\x9f\x98\x80",
+                                        "\xea\xb0\x81",
+                                        "\xc2\xa0",
+                                        "\xe2\x80\x8b"};
     ds__random random = {3};
     char first[400];
     uint32_t origins[400];
@@ -142,8 +187,8 @@ static void the_short_way_is_the_long_way(void **state) {
             size += strlen(part);
         }
         uint32_t bits = ds__random_below(&random, 16);
-        ds__normalizer_step step = {.kind = DS__NORMALIZER_BERT, .clean = bits & 1, .han = bits & 2, .accents = bits & 4,
-                                    .lower = bits & 8};
+        ds__normalizer_step step = {
+            .kind = DS__NORMALIZER_BERT, .clean = bits & 1, .han = bits & 2, .accents = bits & 4, .lower = bits & 8};
         ds__normalizer normalizer = {.steps = &step, .count = 1};
         ds__view in = {text, (uint32_t)size, NULL, 0}, out, same;
         ds__normalizer_prepare(&normalizer);
@@ -164,12 +209,9 @@ static void the_short_way_is_the_long_way(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bert_cleans_splits_strips_and_lowers),
-        cmocka_unit_test(bert_leaves_what_it_is_told_to),
-        cmocka_unit_test(forms_compose_and_decompose),
-        cmocka_unit_test(small_steps),
-        cmocka_unit_test(long_runs_of_marks_are_ordered),
-        cmocka_unit_test(the_short_way_is_the_long_way),
+        cmocka_unit_test(bert_cleans_splits_strips_and_lowers), cmocka_unit_test(bert_leaves_what_it_is_told_to),
+        cmocka_unit_test(forms_compose_and_decompose),          cmocka_unit_test(small_steps),
+        cmocka_unit_test(long_runs_of_marks_are_ordered),       cmocka_unit_test(the_short_way_is_the_long_way),
     };
     return cmocka_run_group_tests(tests, open_encoding, close_encoding);
 }

@@ -40,7 +40,8 @@ static void check_kind(ds__presplit_kind kind, const char *text, const char *exp
 static void check_pattern(const char *pattern, bool literal, ds__presplit_behavior behavior, bool invert,
                           const char *text, const char *expected) {
     ds__presplit_step step = {.kind = DS__PRESPLIT_PATTERN, .behavior = behavior, .invert = invert};
-    if (ds__pattern_compile(&case_heap, ds__str_of(pattern), literal, "the pattern", &step.pattern, &case_error) != DS_OK)
+    if (ds__pattern_compile(&case_heap, ds__str_of(pattern), literal, "the pattern", &step.pattern, &case_error) !=
+        DS_OK)
         fail_msg("%s", case_error.message);
     check_split(&step, 1, text, expected);
     ds__pattern_free(step.pattern);
@@ -51,7 +52,11 @@ static void by_character(void **state) {
     check_kind(DS__PRESPLIT_BERT, "", "");
     check_kind(DS__PRESPLIT_BERT, "  ", "");
     check_kind(DS__PRESPLIT_BERT, " ab, c--d\xe3\x80\x82 ", "ab|,|c|-|-|d|\xe3\x80\x82");
-    check_kind(DS__PRESPLIT_BERT, "a\xc2\xa0" "b\xe3\x80\x80" "c", "a|b|c");
+    check_kind(DS__PRESPLIT_BERT,
+               "a\xc2\xa0"
+               "b\xe3\x80\x80"
+               "c",
+               "a|b|c");
     check_kind(DS__PRESPLIT_WHITESPACE, "Hey, man!?_x caf\xc3\xa9", "Hey|,|man|!?|_x|caf\xc3\xa9");
     check_kind(DS__PRESPLIT_WHITESPACE_SPLIT, " Hey,\tman! ", "Hey,|man!");
     check_kind(DS__PRESPLIT_PUNCTUATION, "a,b c!!", "a|,|b c|!|!");
@@ -66,7 +71,10 @@ static void gpt2(void **state) {
     check_kind(DS__PRESPLIT_BYTE_LEVEL, "'", "'");
     check_kind(DS__PRESPLIT_BYTE_LEVEL, "a'l", "a|'|l");
     check_kind(DS__PRESPLIT_BYTE_LEVEL, "x1\xc2\xbd\xe4\xb8\xad", "x|1\xc2\xbd|\xe4\xb8\xad");
-    check_kind(DS__PRESPLIT_BYTE_LEVEL, "a\xc2\xa0\xc2\xa0" "b", "a|\xc2\xa0|\xc2\xa0|b");
+    check_kind(DS__PRESPLIT_BYTE_LEVEL,
+               "a\xc2\xa0\xc2\xa0"
+               "b",
+               "a|\xc2\xa0|\xc2\xa0|b");
     check_kind(DS__PRESPLIT_GPT2, "one two", "one| two");
     ds__presplit_step whole = {.kind = DS__PRESPLIT_BYTE_LEVEL};
     check_split(&whole, 1, "one two", "one two");
@@ -104,11 +112,18 @@ static void behaviors(void **state) {
 /* What Oniguruma means by its short classes. */
 static void classes_are_onigurumas(void **state) {
     (void)state;
-    check_pattern("\\w+|[^\\w\\s]+", false, DS__PRESPLIT_REMOVED, true, "Hey, caf\xc3\xa9_1 !?", "Hey|,|caf\xc3\xa9_1|!?");
-    check_pattern("\\w+", false, DS__PRESPLIT_REMOVED, true, "\xe0\xa4\x95\xe0\xa4\xbf \xe2\x92\xb6\xc2\xbd \xe2\x85\x93",
+    check_pattern("\\w+|[^\\w\\s]+", false, DS__PRESPLIT_REMOVED, true, "Hey, caf\xc3\xa9_1 !?",
+                  "Hey|,|caf\xc3\xa9_1|!?");
+    check_pattern("\\w+", false, DS__PRESPLIT_REMOVED, true,
+                  "\xe0\xa4\x95\xe0\xa4\xbf \xe2\x92\xb6\xc2\xbd \xe2\x85\x93",
                   "\xe0\xa4\x95\xe0\xa4\xbf|\xe2\x92\xb6\xc2\xbd"); /* a vowel sign, a circled letter, not a third */
-    check_pattern("\\s", false, DS__PRESPLIT_REMOVED, false, "a\xe1\xa0\x8e" "b\xe2\x80\x83" "c\x0b" "d",
-                  "a\xe1\xa0\x8e" "b|c|d");
+    check_pattern("\\s", false, DS__PRESPLIT_REMOVED, false,
+                  "a\xe1\xa0\x8e"
+                  "b\xe2\x80\x83"
+                  "c\x0b"
+                  "d",
+                  "a\xe1\xa0\x8e"
+                  "b|c|d");
     check_pattern("\\S+", false, DS__PRESPLIT_REMOVED, true, " ab  c", "ab|c");
     check_pattern("\\h", false, DS__PRESPLIT_REMOVED, false, "xfy z", "x|y z");
     check_pattern("[\\]\\s[:digit:]]|[]x]", false, DS__PRESPLIT_REMOVED, false, "a]b1c d]xe", "a|b|c|d|e");
@@ -131,8 +146,8 @@ static void a_catastrophic_pattern_fails(void **state) {
     ds__presplit presplit = {.steps = &step, .count = 1};
     const char *text = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!";
     ds__view view = {text, (uint32_t)strlen(text), NULL, 0};
-    assert_int_equal(ds__pattern_compile(&case_heap, DS_STR("(a|aa)+$"), false, "the field", &step.pattern, &case_error),
-                     DS_OK);
+    assert_int_equal(
+        ds__pattern_compile(&case_heap, DS_STR("(a|aa)+$"), false, "the field", &step.pattern, &case_error), DS_OK);
     ds_status status = ds__presplit_run(&presplit, encoding, &view, &case_error);
     assert_int_equal(status, DS_UNSUPPORTED);
     ds__pattern_free(step.pattern);
@@ -140,10 +155,12 @@ static void a_catastrophic_pattern_fails(void **state) {
 
 static void by_hand_is_by_pattern(void **state) {
     (void)state;
-    static const char *const parts[] = {"a", "B", "'", "s", "t", "re", "ve", "ll", " ", " ", "\n", "1", "!", "\xc3\xa9",
-                                        "\xe4\xb8\xad", "\xc2\xa0", "\xc2\xbd", "\xf0\x9f\x98\x80", "\t"};
-    ds__presplit_step hand = {.kind = DS__PRESPLIT_GPT2}, pattern = {.kind = DS__PRESPLIT_PATTERN,
-                                                                    .behavior = DS__PRESPLIT_ISOLATED};
+    static const char *const parts[] = {
+        "a", "B",  "'", "s", "t",        "re",           "ve",       "ll",       " ",
+        " ", "\n", "1", "!", "\xc3\xa9", "\xe4\xb8\xad", "\xc2\xa0", "\xc2\xbd", "\xf0\x9f\x98\x80",
+        "\t"};
+    ds__presplit_step hand = {.kind = DS__PRESPLIT_GPT2},
+                      pattern = {.kind = DS__PRESPLIT_PATTERN, .behavior = DS__PRESPLIT_ISOLATED};
     ds__presplit by_hand = {.steps = &hand, .count = 1}, by_pattern = {.steps = &pattern, .count = 1};
     assert_int_equal(ds__pattern_compile(&case_heap,
                                          DS_STR("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"

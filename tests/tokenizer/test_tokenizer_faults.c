@@ -1,22 +1,29 @@
-/* The n-th allocation fails, for every n, through opening, encoding and closing: the right status, nothing left over. */
+/* The n-th allocation fails, for every n, through opening, encoding and closing: the right status, nothing left over.
+ */
 #include "tokenizer_case.h"
 
 /* Everything that allocates: a pattern, both kinds of added tokens, normal forms, templates. */
-static const char wordpiece[] =
-    "{'added_tokens': [{'id': 0, 'content': '[UNK]', 'special': true}, {'id': 4, 'content': '<X>', 'normalized': true}], "
-    "'normalizer': {'type': 'Sequence', 'normalizers': [{'type': 'NFD'}, {'type': 'Replace', 'pattern': {'String': 'q'}, "
-    "'content': 'a'}, {'type': 'BertNormalizer', 'clean_text': true, 'handle_chinese_chars': true, 'lowercase': true}]}, "
-    "'pre_tokenizer': {'type': 'Sequence', 'pretokenizers': [{'type': 'BertPreTokenizer'}, {'type': 'Split', 'pattern': "
-    "{'Regex': '\\\\d+'}, 'behavior': 'Isolated', 'invert': false}]}, "
-    "'post_processor': {'type': 'BertProcessing', 'sep': ['b', 2], 'cls': ['a', 1]}, "
-    "'model': {'type': 'WordPiece', 'unk_token': '[UNK]', 'max_input_chars_per_word': 100, 'vocab': {'[UNK]': 0, 'a': 1, "
-    "'b': 3, 'b': 2, '##b': 3}}}";
+static const char wordpiece[] = "{'added_tokens': [{'id': 0, 'content': '[UNK]', 'special': true}, {'id': 4, "
+                                "'content': '<X>', 'normalized': true}], "
+                                "'normalizer': {'type': 'Sequence', 'normalizers': [{'type': 'NFD'}, {'type': "
+                                "'Replace', 'pattern': {'String': 'q'}, "
+                                "'content': 'a'}, {'type': 'BertNormalizer', 'clean_text': true, "
+                                "'handle_chinese_chars': true, 'lowercase': true}]}, "
+                                "'pre_tokenizer': {'type': 'Sequence', 'pretokenizers': [{'type': 'BertPreTokenizer'}, "
+                                "{'type': 'Split', 'pattern': "
+                                "{'Regex': '\\\\d+'}, 'behavior': 'Isolated', 'invert': false}]}, "
+                                "'post_processor': {'type': 'BertProcessing', 'sep': ['b', 2], 'cls': ['a', 1]}, "
+                                "'model': {'type': 'WordPiece', 'unk_token': '[UNK]', 'max_input_chars_per_word': 100, "
+                                "'vocab': {'[UNK]': 0, 'a': 1, "
+                                "'b': 3, 'b': 2, '##b': 3}}}";
 static const char bpe[] =
     "{'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': true, 'trim_offsets': true}, "
     "'post_processor': {'type': 'TemplateProcessing', 'single': [{'SpecialToken': {'id': '<s>', 'type_id': 0}}, "
-    "{'Sequence': {'id': 'A', 'type_id': 0}}], 'pair': [{'Sequence': {'id': 'A', 'type_id': 0}}, {'Sequence': {'id': 'B', "
+    "{'Sequence': {'id': 'A', 'type_id': 0}}], 'pair': [{'Sequence': {'id': 'A', 'type_id': 0}}, {'Sequence': {'id': "
+    "'B', "
     "'type_id': 1}}], 'special_tokens': {'<s>': {'id': '<s>', 'ids': [3], 'tokens': ['a']}}}, "
-    "'model': {'merges': ['a b', ['ab', 'a']], 'type': 'BPE', 'unk_token': 'b', 'vocab': {'b': 0, 'ab': 1, 'aba': 2, 'a': 3}}}";
+    "'model': {'merges': ['a b', ['ab', 'a']], 'type': 'BPE', 'unk_token': 'b', 'vocab': {'b': 0, 'ab': 1, 'aba': 2, "
+    "'a': 3}}}";
 
 static void fill(char *text, size_t size) {
     static const char part[] = "ab b1 \xc3\xa9\xcc\x81 \xe4\xb8\xad<x>A\xff ";

@@ -1,5 +1,6 @@
-/* Against the `tokenizers` package: the texts of every tiny model, and the difficult strings of tests/data/tokenizer for
- * the real tokenizers where they are: MiniLM's as other tests find it, and all three below the folder DS_TEST_TOKENIZERS. */
+/* Against the `tokenizers` package: the texts of every tiny model, and the difficult strings of tests/data/tokenizer
+ * for the real tokenizers where they are: MiniLM's as other tests find it, and all three below the folder
+ * DS_TEST_TOKENIZERS. */
 #include "tokenizer_case.h"
 
 #include "support/model_case.h"
@@ -41,8 +42,8 @@ static void tiny_models(void **state) {
         for (size_t i = 0; i < model.count; i++) {
             size_t start = (size_t)starts[i], count = (size_t)starts[i + 1] - start;
             /* The model's own limit, which the reference cut at; a text that fits is not cut. */
-            if (ds_tokenizer_encode(tokenizer, model.texts[i], model.pairs ? &model.pairs[i] : NULL, (int32_t)count, encoding,
-                                    &case_error) != DS_OK)
+            if (ds_tokenizer_encode(tokenizer, model.texts[i], model.pairs ? &model.pairs[i] : NULL, (int32_t)count,
+                                    encoding, &case_error) != DS_OK)
                 fail_msg("%s: %s", name, case_error.message);
             assert_int_equal(ds_encoding_size(encoding), count);
             compare(name, "id", i, ds_encoding_ids(encoding), ids + start, count);
@@ -88,7 +89,8 @@ static void read_case(ds__json *json, hard_case *hard) {
             hard->has_types = true;
             read_ints(json, hard->types);
         } else if (ds__str_is(key, "offsets")) {
-            for (size_t i = 0; ds__json_next_item(json); i++) assert_int_equal(read_ints(json, hard->offsets + 2 * i), 2);
+            for (size_t i = 0; ds__json_next_item(json); i++)
+                assert_int_equal(read_ints(json, hard->offsets + 2 * i), 2);
         } else {
             ds__json_skip(json);
         }
@@ -116,8 +118,8 @@ static void check_cases(const char *name, const char *folder) {
             read_case(&json, &hard);
             if (!ds__json_ok(&json)) break;
             ds_text text = {hard.text.data, hard.text.size}, pair = {hard.pair.data, hard.pair.size};
-            assert_int_equal(ds_tokenizer_encode(tokenizer, text, hard.has_pair ? &pair : NULL, 0, encoding, &case_error),
-                             DS_OK);
+            assert_int_equal(
+                ds_tokenizer_encode(tokenizer, text, hard.has_pair ? &pair : NULL, 0, encoding, &case_error), DS_OK);
             if (ds_encoding_size(encoding) != hard.count)
                 fail_msg("%s: \"%.*s\" has %zu tokens, expected %zu", name, DS_STR_ARG(hard.text),
                          ds_encoding_size(encoding), hard.count);

@@ -40,8 +40,8 @@ static void flags_are_the_references(void **state) {
 static void lower_case_is_the_full_mapping(void **state) {
     (void)state;
     static const uint32_t rows[][3] = {
-        {'A', 'a', 0},       {'z', 'z', 0},         {0x130, 'i', 0x307},   {0x3A3, 0x3C3, 0}, {0x1E9E, 0xDF, 0},
-        {0x2126, 0x3C9, 0},  {0x10400, 0x10428, 0}, {0x13A0, 0xAB70, 0},   {0x1C4, 0x1C6, 0}, {0x1C5, 0x1C6, 0},
+        {'A', 'a', 0},       {'z', 'z', 0},         {0x130, 'i', 0x307},     {0x3A3, 0x3C3, 0}, {0x1E9E, 0xDF, 0},
+        {0x2126, 0x3C9, 0},  {0x10400, 0x10428, 0}, {0x13A0, 0xAB70, 0},     {0x1C4, 0x1C6, 0}, {0x1C5, 0x1C6, 0},
         {0x24B6, 0x24D0, 0}, {0x1C89, 0x1C8A, 0},   {0x10FFFF, 0x10FFFF, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -1,4 +1,5 @@
-/* vocab.txt with and without a tokenizer_config.json: lines, defaults, special tokens, refusals; and finding the files. */
+/* vocab.txt with and without a tokenizer_config.json: lines, defaults, special tokens, refusals; and finding the files.
+ */
 #include "tokenizer_case.h"
 
 #include "support/scratch_folder.h"
@@ -37,11 +38,17 @@ static void the_last_line_of_a_text_counts(void **state) {
 
 static void the_configuration_is_followed(void **state) {
     (void)state;
-    const char *lines = "<pad>\n<unk>\n<s>\n</s>\nA\na\n\xc3\xa9\ne\n\xe4\xb8\xad" "a\n";
-    ds_tokenizer *t = must_load_vocab(lines, "{'do_lower_case': false, 'tokenize_chinese_chars': false, 'unk_token': '<unk>', "
-                                             "'cls_token': {'content': '<s>', 'lstrip': false}, 'sep_token': '</s>', "
-                                             "'pad_token': null, 'model_max_length': 1e30, 'tokenizer_class': 'BertTokenizerFast'}");
-    check(t, "A a \xc3\xa9 \xe4\xb8\xad" "a q", "<s> A@0-1 a@2-3 \xc3\xa9@4-6 \xe4\xb8\xad" "a@7-11 <unk>@12-13 </s>");
+    const char *lines = "<pad>\n<unk>\n<s>\n</s>\nA\na\n\xc3\xa9\ne\n\xe4\xb8\xad"
+                        "a\n";
+    ds_tokenizer *t =
+        must_load_vocab(lines, "{'do_lower_case': false, 'tokenize_chinese_chars': false, 'unk_token': '<unk>', "
+                               "'cls_token': {'content': '<s>', 'lstrip': false}, 'sep_token': '</s>', "
+                               "'pad_token': null, 'model_max_length': 1e30, 'tokenizer_class': 'BertTokenizerFast'}");
+    check(t,
+          "A a \xc3\xa9 \xe4\xb8\xad"
+          "a q",
+          "<s> A@0-1 a@2-3 \xc3\xa9@4-6 \xe4\xb8\xad"
+          "a@7-11 <unk>@12-13 </s>");
     ds__tokenizer_close(t);
     /* Accents follow the case, unless they are named. */
     t = must_load_vocab(SPECIALS "\xc3\xa9\ne\n", "{'strip_accents': false}");
@@ -54,8 +61,9 @@ static void the_configuration_is_followed(void **state) {
 
 static void tokens_of_the_configuration_are_added(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load_vocab(SPECIALS "a\n", "{'added_tokens_decoder': {'4': {'content': '[MASK]', 'lstrip': true, "
-                                                      "'special': true}, '6': {'content': '<new>', 'normalized': false}}}");
+    ds_tokenizer *t =
+        must_load_vocab(SPECIALS "a\n", "{'added_tokens_decoder': {'4': {'content': '[MASK]', 'lstrip': true, "
+                                        "'special': true}, '6': {'content': '<new>', 'normalized': false}}}");
     check(t, "a <new> [MASK]", "[CLS] a@0-1 <new>@2-7 [MASK]@7-14 [SEP]");
     ds__tokenizer_close(t);
 }
@@ -76,16 +84,18 @@ static void what_is_wrong_is_named(void **state) {
         {SPECIALS, "{'unk_token': 3}", DS_BAD_FORMAT, "unk_token is 3"},
         {SPECIALS, "[]", DS_BAD_FORMAT, "tokenizer_config.json"},
         {SPECIALS, "", DS_BAD_FORMAT, "tokenizer_config.json"},
-        {SPECIALS, "{'tokenizer_class': 'BertJapaneseTokenizer'}", DS_UNSUPPORTED, "tokenizer_class is \"BertJapaneseTokenizer\""},
+        {SPECIALS, "{'tokenizer_class': 'BertJapaneseTokenizer'}", DS_UNSUPPORTED,
+         "tokenizer_class is \"BertJapaneseTokenizer\""},
         {SPECIALS, "{'tokenizer_class': 'MPNetTokenizer'}", DS_UNSUPPORTED, "tokenizer.json"},
         {SPECIALS, "{'added_tokens_decoder': {'x': {'content': 'y'}}}", DS_BAD_FORMAT, "the id \"x\""},
-        {SPECIALS, "{'added_tokens_decoder': {'9': {'content': 'y'}}}", DS_BAD_FORMAT, "\"y\" has the id 9, expected 5"},
+        {SPECIALS, "{'added_tokens_decoder': {'9': {'content': 'y'}}}", DS_BAD_FORMAT,
+         "\"y\" has the id 9, expected 5"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char *config = rows[i].config ? json_of(rows[i].config) : NULL;
         ds_tokenizer *tokenizer;
-        ds_status status = ds__load_vocab_txt(&case_heap, "vocab.txt", ds__str_of(rows[i].lines), "tokenizer_config.json",
-                                              ds__str_of(config), &tokenizer, &case_error);
+        ds_status status = ds__load_vocab_txt(&case_heap, "vocab.txt", ds__str_of(rows[i].lines),
+                                              "tokenizer_config.json", ds__str_of(config), &tokenizer, &case_error);
         if (status != rows[i].status || !strstr(case_error.message, rows[i].needle))
             fail_msg("%zu gives %s: %s", i, ds_status_name(status), status == DS_OK ? "" : case_error.message);
         assert_int_equal(case_heap.bytes, 0);
@@ -119,7 +129,8 @@ static void a_folder_is_searched(void **state) {
     assert_non_null(strstr(case_error.message, scratch_path(&folder, "tokenizer_config.json")));
     scratch_write_text(&folder, "tokenizer_config.json", "");
     assert_int_equal(open_folder(&folder, &t), DS_BAD_FORMAT);
-    scratch_write_text(&folder, "tokenizer.json", "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}");
+    scratch_write_text(&folder, "tokenizer.json",
+                       "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}");
     assert_int_equal(open_folder(&folder, &t), DS_OK);
     assert_int_equal(t->model, DS__MODEL_BPE);
     ds__tokenizer_close(t);

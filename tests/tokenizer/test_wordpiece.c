@@ -7,7 +7,8 @@
 
 static void takes_the_longest(void **state) {
     (void)state;
-    ds_tokenizer *t = must_load(WORDPIECE(", 'un': 1, '##aff': 2, '##able': 3, 'una': 4, '##a': 5, '##ffable': 6, 'able': 7"));
+    ds_tokenizer *t =
+        must_load(WORDPIECE(", 'un': 1, '##aff': 2, '##able': 3, 'una': 4, '##a': 5, '##ffable': 6, 'able': 7"));
     check(t, "", "");
     check(t, "un", "un@0-2");
     check(t, "able", "able@0-4");

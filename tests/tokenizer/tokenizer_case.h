@@ -64,8 +64,8 @@ static inline ds_tokenizer *must_load(const char *text) {
 static inline ds_tokenizer *must_load_vocab(const char *lines, const char *config) {
     char *json = config ? json_of(config) : NULL;
     ds_tokenizer *tokenizer = NULL;
-    if (ds__load_vocab_txt(&case_heap, "vocab.txt", ds__str_of(lines), "tokenizer_config.json", ds__str_of(json), &tokenizer,
-                           &case_error) != DS_OK)
+    if (ds__load_vocab_txt(&case_heap, "vocab.txt", ds__str_of(lines), "tokenizer_config.json", ds__str_of(json),
+                           &tokenizer, &case_error) != DS_OK)
         fail_msg("%s", case_error.message);
     free(json);
     return tokenizer;

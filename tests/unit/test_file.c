@@ -181,9 +181,8 @@ static void names_are_joined_and_looked_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_folder, close_folder)
-        TEST(what_is_no_file_is_refused),        TEST(maps_show_the_content),
-        TEST(reading_appends_and_keeps_the_cap), TEST(short_and_failing_reads),
-        TEST(names_are_joined_and_looked_up),
+        TEST(what_is_no_file_is_refused), TEST(maps_show_the_content),          TEST(reading_appends_and_keeps_the_cap),
+        TEST(short_and_failing_reads),    TEST(names_are_joined_and_looked_up),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* attention: (sequence, query block, head) units, dealt out by their cost, so that one long text uses every core and many
- * short ones do not wait for each other. */
+/* attention: (sequence, query block, head) units, dealt out by their cost, so that one long text uses every core and
+ * many short ones do not wait for each other. */
 #include "backends/cpu/cpu_backend.h"
 #include "kernels/attention/attention.h"
 

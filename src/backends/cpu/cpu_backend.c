@@ -2,8 +2,8 @@
 #include "backends/cpu/cpu_backend.h"
 
 static const ds__cpu_op *const table[] = {
-    &ds__cpu_linear,  &ds__cpu_attention,  &ds__cpu_gather, &ds__cpu_layer_norm, &ds__cpu_activation,
-    &ds__cpu_add,     &ds__cpu_mul,        &ds__cpu_pool,   &ds__cpu_softmax,    &ds__cpu_l2_normalize,
+    &ds__cpu_linear, &ds__cpu_attention, &ds__cpu_gather, &ds__cpu_layer_norm, &ds__cpu_activation,
+    &ds__cpu_add,    &ds__cpu_mul,       &ds__cpu_pool,   &ds__cpu_softmax,    &ds__cpu_l2_normalize,
 };
 
 static const ds__cpu_op *find(const ds__op *op) {

@@ -1,4 +1,5 @@
-/* The CPU backend: binds operators to kernels and splits their work over the pool. One row an operator in cpu_backend.c. */
+/* The CPU backend: binds operators to kernels and splits their work over the pool. One row an operator in
+ * cpu_backend.c. */
 #ifndef DS_BACKENDS_CPU_CPU_BACKEND_H
 #define DS_BACKENDS_CPU_CPU_BACKEND_H
 

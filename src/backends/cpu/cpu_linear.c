@@ -90,5 +90,4 @@ static ds_status run(const ds__call *call, const ds__run *with, ds_error *error)
     return DS_OK;
 }
 
-const ds__cpu_op ds__cpu_linear = {
-    .op = &ds__op_linear, .supports = supports, .weight_form = weight_form, .run = run};
+const ds__cpu_op ds__cpu_linear = {.op = &ds__op_linear, .supports = supports, .weight_form = weight_form, .run = run};

@@ -1,5 +1,5 @@
-/* The reference backend: every operator by its own definition, on one thread.  Slow and right; everything else is compared
- * with it, and what a faster backend lacks falls back to it. */
+/* The reference backend: every operator by its own definition, on one thread.  Slow and right; everything else is
+ * compared with it, and what a faster backend lacks falls back to it. */
 #include "ops/ops.h"
 #include "runtime/backend.h"
 

@@ -3,8 +3,8 @@
  *
  *   out[i] = sum_j softmax_j(scale * q[i].k[j]) * v[j],   i in [0, queries), j over the keys the mask allows
  *   q: [queries, head_dim], ldq elements from row to row (the same for k, v, out); rows need no alignment.
- * Fewer key heads than query heads, packed sequences and threads are the caller's business: it passes the pointers of one
- * head and one sequence.  The result of a query does not depend on how queries are split into blocks. */
+ * Fewer key heads than query heads, packed sequences and threads are the caller's business: it passes the pointers of
+ * one head and one sequence.  The result of a query does not depend on how queries are split into blocks. */
 #ifndef DS_KERNELS_ATTENTION_H
 #define DS_KERNELS_ATTENTION_H
 

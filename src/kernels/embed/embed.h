@@ -9,8 +9,8 @@
 
 typedef struct ds__embed_f32 {
     ds__kernel kernel;
-    /* table: [rows, n] dense, of `dtype` (DS_F32, DS_F16 or DS_BF16), widened to float; it may be mapped from a file and
-     * aligned to its element only. ids: [count]. y: [count, n], ldy. */
+    /* table: [rows, n] dense, of `dtype` (DS_F32, DS_F16 or DS_BF16), widened to float; it may be mapped from a file
+     * and aligned to its element only. ids: [count]. y: [count, n], ldy. */
     void (*gather)(const void *table, ds_dtype dtype, const int32_t *ids, float *y, size_t ldy, size_t count, size_t n);
 } ds__embed_f32;
 

@@ -5,8 +5,8 @@
  * W is packed once, when the model is loaded, into the variant's own order: panels of `nr` output columns, the last one
  * filled up with zeros.  A call computes the block of rows [m0, m1) and columns [n0, n1), so that threads can share one
  * product; n0 is a multiple of nr, n1 is one too or equals n.  Only that block of C is written.
- * Sums over k are in f32 in an order that depends on the variant alone: not on m, on the block, or on the other rows. So a
- * row's result does not change with what else is in the batch. */
+ * Sums over k are in f32 in an order that depends on the variant alone: not on m, on the block, or on the other rows.
+ * So a row's result does not change with what else is in the batch. */
 #ifndef DS_KERNELS_GEMM_H
 #define DS_KERNELS_GEMM_H
 
@@ -32,9 +32,9 @@ typedef struct ds__gemm_f32_args {
 typedef struct ds__gemm_f32 {
     ds__kernel kernel;
     size_t mr, nr; /* the register tile: work is best split in multiples of these */
-    /* Packs rows [0, rows) of `w` ([rows, k], ldw) as output columns first..first+rows of a matrix that has k inputs. Several
-     * calls with different `first` build one packed matrix from several sources (Q, K and V). `packed` must have been
-     * zeroed where the last panel is not full. */
+    /* Packs rows [0, rows) of `w` ([rows, k], ldw) as output columns first..first+rows of a matrix that has k inputs.
+     * Several calls with different `first` build one packed matrix from several sources (Q, K and V). `packed` must
+     * have been zeroed where the last panel is not full. */
     void (*pack)(const float *w, size_t ldw, size_t rows, size_t k, size_t first, float *packed);
     void (*run)(const ds__gemm_f32_args *args);
 } ds__gemm_f32;
