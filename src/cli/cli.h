@@ -26,6 +26,7 @@ typedef struct cli_options {
     const char *texts, *text_column, *pair_column;
     const char *delimiter; /* "comma", "tab" or NULL: by the file's ending */
     bool no_header;
+    bool writes_file; /* results do not go to standard output: a progress bar cannot come between them */
 } cli_options;
 
 /* Child parsers for argp: how to run, and where texts come from. Their input is a cli_options. */
@@ -71,19 +72,24 @@ typedef struct cli_batch {
     bool has_pairs;
 } cli_batch;
 typedef struct cli_texts cli_texts;
+/* Whether the texts stand in columns: as --delimiter says, else by the file's ending. */
+bool cli_texts_have_columns(const cli_options *options);
 int cli_texts_open(const cli_options *options, cli_texts **out);
 void cli_texts_close(cli_texts *texts);
 /* Calls `each` with all texts, batch by batch (borrowed until it returns), and shows progress. Stops at the first exit
  * code other than CLI_DONE and returns it. */
 int cli_texts_each(cli_texts *texts, int (*each)(void *own, const cli_batch *batch), void *own);
 
-/* Writes to standard output; false when nobody reads any more or the disk is full (the failure was reported). */
+/* Writes to standard output; false when nobody reads any more (no word about it) or the disk is full (reported). */
 bool cli_write(const ds__buffer *text);
+/* For atexit: what is still buffered must reach its reader, else the program has failed, whatever it returned. */
+void cli_close_output(void);
 
-/* A progress bar on standard error: only on a terminal, only after two seconds. total: 0 when unknown. */
+/* A progress bar on standard error: only on a terminal, only after two seconds. Without any total it is a count. */
 typedef struct cli_progress {
     const char *unit;
-    size_t total, done;
+    size_t total, done;               /* units; total 0: unknown */
+    uint64_t bytes_total, bytes_done; /* of the input, set by the caller where they tell more; total 0: unknown */
     uint64_t started_ns, shown_ns;
     bool terminal;
 } cli_progress;

@@ -1,15 +1,19 @@
 /* deepseek bench: load, latency, throughput and memory of a model, measured the way other engines are compared.
  *
- * load_ms        opening the model without its tokenizer (tokenizer_load_ms beside it)
+ * load_ms        opening the model without its tokenizer, page cache warm (tokenizer_load_ms beside it)
  * bB_sS_ms       median latency of one call on B texts of S random ids
  * texts_per_s    real texts, tokenised beforehand, sorted by length, batches of 32
  * arrival_per_s  the same in the order of the file, as requests arrive
  * peak_share     the model's arithmetic over the multiply-add peak, measured before and after in this process */
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "cli/cli.h"
 #include "formats/table.h"
@@ -28,7 +32,7 @@ static const struct argp_option options[] = {
 static const char doc[] = "Measures how fast a model runs here.\v"
                           "Examples:\n"
                           "  deepseek bench MODEL\n"
-                          "  taskset -c 0,1 deepseek bench MODEL --texts dev.tsv --limit 872 --threads 2 --json\n";
+                          "  taskset -c 0,1 deepseek bench MODEL --texts dev.tsv --threads 2 --json\n";
 
 typedef struct bench {
     cli_options common;
@@ -108,7 +112,8 @@ static int measure_latency(bench *b, const struct shape *shape, double *ms) {
     int32_t starts[16];
     ds__random random = {0};
     *ms = -1;
-    bool ok = ids && shape->length <= b->info->max_tokens;
+    bool ok = shape->length <= b->info->max_tokens;
+    if (!ids) return cli_fail("out of memory for %d ids", tokens);
     int32_t low = b->info->vocab_size > 30000 ? 1000 : 0,
             high = b->info->vocab_size > 30000 ? 30000 : b->info->vocab_size;
     for (int32_t i = 0; ok && i < tokens; i++)
@@ -163,6 +168,7 @@ static int corpus_read(bench *b, const ds_tokenizer *tokenizer, corpus *c) {
     ds_encoding *encoding = NULL;
     ds__table_options wanted = {.path = b->common.texts, .format = DS__TABLE_LINES};
     int32_t most = b->info->max_tokens < MAX_TOKENS ? b->info->max_tokens : MAX_TOKENS;
+    if (b->common.max_seq_len && b->common.max_seq_len < most) most = b->common.max_seq_len;
     if (ds__table_open(cli_heap(), &wanted, &table, &b->error) != DS_OK) return cli_fail_error(&b->error);
     bool end = false, ok = ds_encoding_create(b->engine.context, &encoding, &b->error) == DS_OK;
     for (long line = 0; ok && line <= b->limit; line++) {
@@ -184,13 +190,10 @@ static int corpus_read(bench *b, const ds_tokenizer *tokenizer, corpus *c) {
 
 static size_t text_length(const corpus *c, size_t text) { return c->start[text + 1] - c->start[text]; }
 
-/* Stable insertion by length: a thousand texts. */
-static void sort_by_length(corpus *c) {
-    for (size_t i = 1; i < c->count; i++) {
-        size_t text = c->order[i], at = i;
-        for (; at > 0 && text_length(c, c->order[at - 1]) > text_length(c, text); at--) c->order[at] = c->order[at - 1];
-        c->order[at] = text;
-    }
+/* Of equal length: in the order of the file. */
+static int by_length(const void *a, const void *b, void *of) {
+    size_t x = *(const size_t *)a, y = *(const size_t *)b, x_length = text_length(of, x), y_length = text_length(of, y);
+    return x_length != y_length ? (x_length > y_length) - (x_length < y_length) : (x > y) - (x < y);
 }
 
 /* One pass over all texts in batches. */
@@ -212,7 +215,8 @@ static bool run_corpus(bench *b, const corpus *c, int32_t *ids) {
 static int measure_corpus(bench *b, const corpus *c, double *texts_per_s) {
     int32_t *ids = ds__alloc(cli_heap(), BATCH * MAX_TOKENS * sizeof *ids);
     double times[PASSES];
-    bool ok = ids && run_corpus(b, c, ids); /* once to warm up */
+    if (!ids) return cli_fail("out of memory for a batch of texts");
+    bool ok = run_corpus(b, c, ids); /* once to warm up */
     for (int i = 0; ok && i < PASSES; i++) {
         uint64_t start = ds__clock_ns();
         ok = run_corpus(b, c, ids);
@@ -237,7 +241,7 @@ static int measure_texts(bench *b, results *r) {
         r->mean_tokens = (double)c.start[c.count] / (double)c.count;
         code = measure_corpus(b, &c, &r->arrival_per_s);
         cli_progress_add(&b->progress, 1);
-        sort_by_length(&c);
+        qsort_r(c.order, c.count, sizeof *c.order, by_length, &c);
         if (code == CLI_DONE) code = measure_corpus(b, &c, &r->texts_per_s);
     }
     corpus_free(&c);
@@ -254,9 +258,26 @@ static long peak_rss_mb(void) {
     return kb < 0 ? -1 : (kb + 512) / 1024;
 }
 
+/* Reads the weights once, so that load_ms does not hang on what the page cache held. What is wrong with them, opening
+ * the model says. */
+static void warm_page_cache(const char *folder) {
+    static char chunk[1 << 16];
+    char path[4096];
+    DIR *directory = opendir(folder);
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        if (!ds__str_ends(ds__str_of(entry->d_name), DS_STR(".safetensors"))) continue;
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path) continue;
+        int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe of that name must not block */
+        while (file >= 0 && ds__file_read_some(file, chunk, sizeof chunk) > 0) {}
+        if (file >= 0) close(file);
+    }
+    if (directory) closedir(directory);
+}
+
 static int measure(bench *b, results *r) {
     double before = 0, after = 0, seconds = b->seconds < 1 ? b->seconds / 2 : 0.5;
     ds_model_options wanted = {.precision = b->common.precision, .without_tokenizer = true};
+    warm_page_cache(b->common.model);
     uint64_t start = ds__clock_ns();
     if (ds_model_open(b->engine.context, b->common.model, &wanted, &b->engine.model, &b->error) != DS_OK)
         return cli_fail_error(&b->error);
@@ -348,7 +369,7 @@ static void put_table(const bench *b, const results *r, ds__buffer *text) {
 
 int cli_bench(int argc, char **argv) {
     bench b = {.limit = 1000, .seconds = 2};
-    results r = {0};
+    results r = {.gflops = -1, .peak_share = -1};
     cli_parse(&(cli_command){"bench", "MODEL", doc, options, parse, &b, false, true, &b.common}, argc, argv);
     int code = cli_open_context(&b.common, &b.engine.context);
     cli_progress_start(&b.progress, "measurements", SHAPES + (b.common.texts ? 2 : 0));

@@ -1,4 +1,6 @@
 /* deepseek classify: texts, or pairs of texts, to labels with scores. */
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -28,12 +30,16 @@ typedef struct classify {
 static error_t parse(int key, char *argument, void *own) {
     classify *c = own;
     char *end;
+    long top;
     switch (key) {
     case KEY_PAIR_COLUMN: c->common.pair_column = argument; break;
     case KEY_TOP_K:
-        c->top = (int)strtol(argument, &end, 10);
-        if (*end || end == argument || c->top < 1)
-            exit(cli_usage_error("classify", "--top-k is \"%s\", expected a whole number from 1", argument));
+        errno = 0;
+        top = strtol(argument, &end, 10);
+        if (errno || *end || end == argument || top < 1 || top > INT_MAX)
+            exit(cli_usage_error("classify", "--top-k is \"%s\", expected a whole number from 1 to %d", argument,
+                                 INT_MAX));
+        c->top = (int)top;
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -106,7 +112,9 @@ static int classify_all(const classify *c, cli_engine *engine, cli_texts *texts)
     job.scores = ds__alloc(cli_heap(), bytes);
     if (!job.scores) return cli_fail("out of memory for the scores of %d texts", CLI_BATCH_TEXTS);
     ds__buffer_init(&job.text, cli_heap());
-    int code = cli_texts_each(texts, classify_batch, &job);
+    cli_batch none = {.count = 0}; /* what cannot be done is refused before a text is waited for */
+    int code = classify_batch(&job, &none);
+    if (code == CLI_DONE) code = cli_texts_each(texts, classify_batch, &job);
     ds__buffer_deinit(&job.text);
     ds__free(cli_heap(), job.scores, bytes);
     return code;

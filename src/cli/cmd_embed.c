@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -70,23 +71,32 @@ typedef struct sink {
     ds__npy *npy; /* NULL: JSON lines */
     FILE *file;   /* of the JSON lines */
     const char *path;
+    char temporary[4096]; /* takes the path's place when all is written; empty: written where it is */
     ds__buffer line;
 } sink;
 
 static bool wants_npy(const char *path) { return ds__str_ends(ds__str_of(path), DS_STR(".npy")); }
 
+/* A file is replaced when it is complete; a pipe or a device cannot be, and is written to. */
+static int open_lines(sink *out) {
+    struct stat info;
+    bool in_place = stat(out->path, &info) == 0 && !S_ISREG(info.st_mode);
+    size_t room = sizeof out->temporary;
+    if (!in_place && (size_t)snprintf(out->temporary, room, "%s.tmp-%ld", out->path, (long)getpid()) >= room)
+        return cli_fail("%s: the path is longer than %zu bytes", out->path, room);
+    out->file = fopen(in_place ? out->path : out->temporary, "we");
+    return out->file ? CLI_DONE : cli_fail("%s: cannot create: %s", out->path, strerror(errno));
+}
+
 static int sink_open(sink *out, const char *path, size_t hidden) {
     ds_error error;
-    *out = (sink){.file = stdout, .path = path};
+    *out = (sink){.path = path};
     ds__buffer_init(&out->line, cli_heap());
     if (wants_npy(path))
         return ds__npy_create(cli_heap(), path, hidden, &out->npy, &error) == DS_OK ? CLI_DONE : cli_fail_error(&error);
-    if (strcmp(path, "-") == 0) return CLI_DONE;
-    char temporary[4096];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp", path) >= sizeof temporary)
-        return cli_fail("the output's path is too long");
-    out->file = fopen(temporary, "we");
-    return out->file ? CLI_DONE : cli_fail("%s: cannot create: %s", temporary, strerror(errno));
+    if (strcmp(path, "-") != 0) return open_lines(out);
+    out->file = stdout;
+    return CLI_DONE;
 }
 
 static int sink_write(sink *out, const cli_batch *batch, const float *vectors, size_t hidden) {
@@ -105,11 +115,13 @@ static int sink_write(sink *out, const cli_batch *batch, const float *vectors, s
         ds__json_close_array(&json);
         ds__json_close_object(&json);
         ds__buffer_put(&out->line, '\n');
-        if (out->line.failed) return cli_fail("out of memory while writing");
-        if (fwrite(out->line.data, 1, out->line.size, out->file) != out->line.size) {
-            if (out->file != stdout || errno != EPIPE) cli_fail("%s: cannot write: %s", out->path, strerror(errno));
-            return CLI_FAILED;
+        if (out->file == stdout) {
+            if (!cli_write(&out->line)) return CLI_FAILED;
+            continue;
         }
+        if (out->line.failed) return cli_fail("out of memory while writing");
+        if (fwrite(out->line.data, 1, out->line.size, out->file) != out->line.size)
+            return cli_fail("%s: cannot write: %s", out->path, strerror(errno));
     }
     return CLI_DONE;
 }
@@ -117,17 +129,17 @@ static int sink_write(sink *out, const cli_batch *batch, const float *vectors, s
 /* Completes the output, or takes it back when the command failed. */
 static int sink_close(sink *out, int code) {
     ds_error error;
-    char temporary[4096];
     ds__buffer_deinit(&out->line);
     if (out->npy && code != CLI_DONE) ds__npy_abandon(out->npy);
     if (out->npy) return code == CLI_DONE && ds__npy_finish(out->npy, &error) != DS_OK ? cli_fail_error(&error) : code;
     if (out->file == stdout || !out->file) return code;
-    snprintf(temporary, sizeof temporary, "%s.tmp", out->path);
-    bool written = fflush(out->file) == 0 && fsync(fileno(out->file)) == 0;
-    written = fclose(out->file) == 0 && written;
-    if (code == CLI_DONE && written && rename(temporary, out->path) == 0) return CLI_DONE;
-    if (code == CLI_DONE) code = cli_fail("%s: cannot write: %s", out->path, strerror(errno));
-    unlink(temporary);
+    bool replaces = *out->temporary, written = fflush(out->file) == 0 && (!replaces || fsync(fileno(out->file)) == 0);
+    int reason = errno;
+    fclose(out->file); /* nothing is left to be written */
+    if (code == CLI_DONE && !written) code = cli_fail("%s: cannot write: %s", out->path, strerror(reason));
+    if (code == CLI_DONE && replaces && rename(out->temporary, out->path) != 0)
+        code = cli_fail("%s: cannot replace: %s", out->path, strerror(errno));
+    if (code != CLI_DONE && replaces) unlink(out->temporary);
     return code;
 }
 
@@ -158,7 +170,10 @@ static int embed_all(const embed *e, cli_engine *engine, cli_texts *texts, sink 
     size_t bytes = CLI_BATCH_TEXTS * job.hidden * sizeof *job.vectors;
     job.vectors = ds__alloc(cli_heap(), bytes);
     if (!job.vectors) return cli_fail("out of memory for %d vectors of %zu numbers", CLI_BATCH_TEXTS, job.hidden);
-    int code = cli_texts_each(texts, embed_batch, &job);
+    ds_error error; /* what cannot be done is refused before a text is waited for */
+    int code = ds_embed(engine->session, NULL, 0, &e->how, job.vectors, NULL, &error) == DS_OK ? CLI_DONE
+                                                                                               : cli_fail_error(&error);
+    if (code == CLI_DONE) code = cli_texts_each(texts, embed_batch, &job);
     if (code == CLI_DONE && job.truncated)
         fprintf(stderr, "deepseek: %zu of %zu texts were cut; --max-seq-len says where\n", job.truncated, job.texts);
     ds__free(cli_heap(), job.vectors, bytes);
@@ -169,6 +184,7 @@ int cli_embed(int argc, char **argv) {
     embed e = {.output = "-"};
     cli_parse(&(cli_command){"embed", "MODEL", doc, options, parse, &e, true, true, &e.common}, argc, argv);
     e.how.max_tokens = e.common.max_seq_len;
+    e.common.writes_file = strcmp(e.output, "-") != 0;
     cli_texts *texts;
     cli_engine engine;
     sink out;

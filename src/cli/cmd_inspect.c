@@ -52,7 +52,9 @@ static void put_info(const ds_model_info *info, ds__buffer *text) {
     ds__buffer_printf(text, "embedding        %s pooling, %s\n", poolings[info->pooling],
                       info->normalize ? "normalised" : "not normalised");
     ds__buffer_printf(text, "head             %s", heads[info->head]);
-    if (info->head != DS_HEAD_NONE) ds__buffer_printf(text, ", %d labels, %s", info->labels, problems[info->problem]);
+    if (info->head != DS_HEAD_NONE)
+        ds__buffer_printf(text, ", %d label%s, %s", info->labels, info->labels == 1 ? "" : "s",
+                          problems[info->problem]);
     ds__buffer_put(text, '\n');
 }
 
@@ -73,7 +75,11 @@ static void put_plan(const ds_inspection *inspection, const ds_model_info *info,
 
 static void put_tensors(const ds_inspection *inspection, ds__buffer *text) {
     size_t count = ds_inspection_tensors(inspection);
-    if (count) ds__buffer_printf(text, "\n%zu tensors (- : not used by this architecture)\n", count);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) bytes += ds_inspection_tensor(inspection, i).bytes;
+    if (count)
+        ds__buffer_printf(text, "\n%zu tensors, %llu bytes (- : not used by this architecture)\n", count,
+                          (unsigned long long)bytes);
     for (size_t i = 0; i < count; i++) {
         ds_tensor_info tensor = ds_inspection_tensor(inspection, i);
         char shape[160];
@@ -82,14 +88,29 @@ static void put_tensors(const ds_inspection *inspection, ds__buffer *text) {
         for (int d = 0; d < tensor.rank; d++)
             used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", d ? ", " : "",
                                      (long long)tensor.shape[d]);
-        ds__buffer_printf(text, "%s %-64s %-5s [%s]\n", tensor.used ? " " : "-", tensor.name, tensor.dtype, shape);
+        ds__buffer_printf(text, "%s %-64s %-5s %12llu  [%s]\n", tensor.used ? " " : "-", tensor.name, tensor.dtype,
+                          (unsigned long long)tensor.bytes, shape);
     }
 }
 
-static void put_text(const ds_inspection *inspection, const char *path, ds__buffer *text) {
+/* How many tokens the folder's tokenizer knows; negative when it has none that can be used. */
+static int32_t tokenizer_size(ds_context *context, const char *path) {
+    ds_tokenizer *tokenizer;
+    ds_error error; /* is among the problems */
+    if (ds_tokenizer_open(context, path, &tokenizer, &error) != DS_OK) return -1;
+    int32_t size = ds_tokenizer_size(tokenizer);
+    ds_tokenizer_close(tokenizer);
+    return size;
+}
+
+static void put_text(const ds_inspection *inspection, const char *path, int32_t tokens, ds__buffer *text) {
     const ds_model_info *info = ds_inspection_info(inspection);
     ds__buffer_printf(text, "folder           %s\n", path);
     if (info) put_info(info, text);
+    if (tokens < 0)
+        ds__buffer_text(text, "tokenizer        none that can be used\n");
+    else
+        ds__buffer_printf(text, "tokenizer        %d tokens\n", tokens);
     for (size_t i = 0; i < ds_inspection_problems(inspection); i++)
         ds__buffer_printf(text, "problem          %s\n", ds_inspection_problem(inspection, i));
     if (info) put_plan(inspection, info, text);
@@ -146,12 +167,17 @@ static void put_json_plans(ds__json_writer *json, const ds_inspection *inspectio
     ds__json_close_array(json);
 }
 
-static void put_json(const ds_inspection *inspection, const char *path, ds__buffer *text) {
+static void put_json(const ds_inspection *inspection, const char *path, int32_t tokens, ds__buffer *text) {
     const ds_model_info *info = ds_inspection_info(inspection);
     ds__json_writer json = {text, false};
     ds__json_open_object(&json);
     put_string(&json, "folder", path);
     if (info) put_json_info(&json, info);
+    ds__json_key(&json, "tokenizer_size");
+    if (tokens < 0)
+        ds__json_put_null(&json);
+    else
+        ds__json_put_int(&json, tokens);
     ds__json_key(&json, "problems");
     ds__json_open_array(&json);
     for (size_t i = 0; i < ds_inspection_problems(inspection); i++)
@@ -190,12 +216,13 @@ int cli_inspect(int argc, char **argv) {
     if (ds_inspect(context, i.common.model, &inspection, &error) != DS_OK) {
         code = cli_fail_error(&error);
     } else {
+        int32_t tokens = tokenizer_size(context, i.common.model);
         ds__buffer text;
         ds__buffer_init(&text, cli_heap());
         if (i.json)
-            put_json(inspection, i.common.model, &text);
+            put_json(inspection, i.common.model, tokens, &text);
         else
-            put_text(inspection, i.common.model, &text);
+            put_text(inspection, i.common.model, tokens, &text);
         code = cli_write(&text) ? CLI_DONE : CLI_FAILED;
         if (ds_inspection_problems(inspection)) code = CLI_FAILED;
         ds__buffer_deinit(&text);

@@ -59,7 +59,9 @@ static int tag_batch(void *own, const cli_batch *batch) {
 static int tag_all(const cli_options *options, cli_engine *engine, cli_texts *texts) {
     tag_job job = {.options = options, .engine = engine};
     ds__buffer_init(&job.text, cli_heap());
-    int code = cli_texts_each(texts, tag_batch, &job);
+    cli_batch none = {.count = 0}; /* what cannot be done is refused before a text is waited for */
+    int code = tag_batch(&job, &none);
+    if (code == CLI_DONE) code = cli_texts_each(texts, tag_batch, &job);
     ds__buffer_deinit(&job.text);
     return code;
 }

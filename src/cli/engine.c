@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -56,12 +57,26 @@ void cli_close_engine(cli_engine *engine) {
     ds_context_destroy(engine->context);
 }
 
+/* Standard output failed: said once, and not at all when its reader has left. */
+static bool output_is_lost;
+static void output_failed(void) {
+    int code = errno; /* before anything else may change it */
+    if (!output_is_lost && code != EPIPE) cli_fail("standard output: cannot write: %s", strerror(code));
+    output_is_lost = true;
+}
+
 bool cli_write(const ds__buffer *text) {
     if (text->failed) {
         cli_fail("out of memory while writing");
         return false;
     }
     if (fwrite(text->data, 1, text->size, stdout) == text->size) return true;
-    if (errno != EPIPE) cli_fail("standard output: cannot write: %s", strerror(errno));
+    output_failed();
     return false;
+}
+
+void cli_close_output(void) {
+    if (output_is_lost || fflush(stdout) == 0) return;
+    output_failed();
+    _exit(CLI_FAILED); /* in atexit the exit code cannot be changed otherwise */
 }

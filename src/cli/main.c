@@ -1,7 +1,7 @@
 /* deepseek COMMAND ...: finds the command and runs it. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -36,7 +36,9 @@ static const struct command *find(const char *name) {
 
 int main(int argc, char **argv) {
     argp_err_exit_status = CLI_USAGE;
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves early is a failed write, not a death */
+    argp_program_version = "deepseek " DS_VERSION; /* of 'deepseek COMMAND --version' */
+    signal(SIGPIPE, SIG_IGN);                      /* a reader that leaves early is a failed write, not a death */
+    if (atexit(cli_close_output) != 0) return CLI_FAILED;
     const char *word = argc > 1 ? argv[1] : "";
     if (strcmp(word, "--version") == 0) {
         printf("deepseek %s\n", ds_version());
@@ -59,7 +61,5 @@ int main(int argc, char **argv) {
             print_help(stderr);
         return CLI_USAGE;
     }
-    int code = command->run(argc - 1, argv + 1);
-    if (fflush(stdout) != 0 && code == CLI_DONE) code = CLI_FAILED;
-    return code;
+    return command->run(argc - 1, argv + 1);
 }

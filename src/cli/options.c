@@ -128,10 +128,16 @@ void cli_parse(const cli_command *command, int argc, char **argv) {
     if (command->takes_texts) children[count++] = (struct argp_child){&cli_texts_argp, 0, "Where texts come from:", 5};
     if (command->takes_run) children[count++] = (struct argp_child){&cli_run_argp, 0, "How to run:", 10};
     struct argp argp = {command->options, parse_frame, command->arguments, command->doc, children, NULL, NULL};
-    char name[64];
+    static char name[64]; /* argv keeps it */
     snprintf(name, sizeof name, "deepseek %s", command->name);
     argv[0] = name;
     argp_parse(&argp, argc, argv, 0, NULL, (void *)command);
+    const cli_options *common = command->common;
+    const char *column = common->text_column ? "--text-column" : common->pair_column ? "--text-pair-column" : NULL;
+    if (command->takes_texts && column && !cli_texts_have_columns(common))
+        exit(cli_usage_error(command->name,
+                             "%s needs columns, but \"%s\" is read as lines; --delimiter says which kind", column,
+                             common->texts ? common->texts : "-"));
 }
 
 int cli_usage_error(const char *command, const char *format, ...) {

@@ -7,25 +7,31 @@
 #include "cli/cli.h"
 
 enum { WAIT_MS = 2000, INTERVAL_MS = 200, WIDTH = 30 };
+#define CLEAR_REST " \x1b[K" /* of a line that was longer before */
 
 void cli_progress_start(cli_progress *progress, const char *unit, size_t total) {
     *progress = (cli_progress){.unit = unit, .total = total, .started_ns = ds__clock_ns(), .terminal = isatty(2) == 1};
 }
 
 static void show(cli_progress *progress, uint64_t now) {
-    double seconds = (double)(now - progress->started_ns) * 1e-9, rate = (double)progress->done / seconds;
+    double seconds = (double)(now - progress->started_ns) * 1e-9, rate = (double)progress->done / seconds, share = 0;
+    if (progress->total)
+        share = (double)progress->done / (double)progress->total;
+    else if (progress->bytes_total)
+        share = (double)progress->bytes_done / (double)progress->bytes_total;
+    share = share > 1 ? 1 : share; /* the file may lack its last newline, or have grown */
     progress->shown_ns = now;
-    if (!progress->total) {
-        fprintf(stderr, "\r%zu %s, %.0f/s \x1b[K", progress->done, progress->unit, rate);
-        return;
+    fputc('\r', stderr);
+    if (share > 0) {
+        char bar[WIDTH + 1];
+        memset(bar, '.', WIDTH);
+        memset(bar, '#', (size_t)(WIDTH * share));
+        bar[WIDTH] = '\0';
+        fprintf(stderr, "[%s] ", bar);
     }
-    char bar[WIDTH + 1];
-    size_t filled = WIDTH * progress->done / progress->total;
-    memset(bar, '.', WIDTH);
-    memset(bar, '#', filled > WIDTH ? WIDTH : filled);
-    bar[WIDTH] = '\0';
-    fprintf(stderr, "\r[%s] %zu of %zu %s, %.0f/s, %.0f s left \x1b[K", bar, progress->done, progress->total,
-            progress->unit, rate, rate > 0 ? (double)(progress->total - progress->done) / rate : 0.0);
+    fprintf(stderr, "%zu %s, %.*f/s", progress->done, progress->unit, rate < 10 ? 1 : 0, rate);
+    if (share > 0) fprintf(stderr, ", %.0f s left", seconds * (1 - share) / share);
+    fputs(CLEAR_REST, stderr);
 }
 
 void cli_progress_add(cli_progress *progress, size_t done) {
