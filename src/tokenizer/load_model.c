@@ -108,7 +108,9 @@ static void read_late_merges(ds__json *json, ds__loader *loader, model *m) {
     ds__json_init(&late, loader->tokenizer->heap, loader->name, m->merges);
     late.start = json->start; /* messages count lines from the start of the file */
     read_merges(&late, loader, m);
-    ds__json_check(json, ds__json_finish(&late, &error), &error);
+    if (ds__json_finish(&late, &error) == DS_OK || !ds__json_ok(json)) return;
+    json->error = error; /* it says already where it was */
+    json->cursor = json->end;
 }
 
 /* ---- the whole ---- */
