@@ -70,7 +70,7 @@ bool cli_write(const ds__buffer *text) {
         cli_fail("out of memory while writing");
         return false;
     }
-    if (fwrite(text->data, 1, text->size, stdout) == text->size) return true;
+    if (!text->size || fwrite(text->data, 1, text->size, stdout) == text->size) return true;
     output_failed();
     return false;
 }
