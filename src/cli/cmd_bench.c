@@ -6,6 +6,7 @@
  * arrival_per_s  the same in the order of the file, as requests arrive
  * peak_share     the model's arithmetic over the multiply-add peak, measured before and after in this process */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,8 +68,9 @@ static error_t parse(int key, char *argument, void *own) {
     switch (key) {
     case KEY_TEXTS: b->common.texts = argument; break;
     case KEY_LIMIT:
+        errno = 0;
         b->limit = strtol(argument, &end, 10);
-        if (*end || end == argument || b->limit < 1)
+        if (errno || *end || end == argument || b->limit < 1)
             exit(cli_usage_error("bench", "--limit is \"%s\", expected a whole number from 1", argument));
         break;
     case KEY_SECONDS:

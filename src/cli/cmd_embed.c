@@ -51,7 +51,10 @@ static error_t parse(int key, char *argument, void *own) {
     embed *e = own;
     int value = 0, code = 0;
     switch (key) {
-    case KEY_OUTPUT: e->output = argument; break;
+    case KEY_OUTPUT:
+        if (!*argument) code = cli_usage_error("embed", "--output is empty, expected a file or -");
+        e->output = argument;
+        break;
     case KEY_POOLING:
         code = choose("--pooling", argument, poolings, 4, &value);
         e->how.pooling = (ds_pooling)value;

@@ -59,7 +59,8 @@ static uint64_t parse_size(struct argp_state *state, const char *text) {
     int shift = unit ? 10 * (int)(unit - units + 1) : 0;
     const char *rest = unit ? end + 1 : end;
     bool known = *rest == '\0' || strcmp(rest, "B") == 0 || (unit && strcmp(rest, "iB") == 0);
-    if (errno || end == text || *text == '-' || !known || value == 0 || value > (UINT64_MAX >> shift))
+    bool is_number = *text >= '0' && *text <= '9'; /* strtoull takes " -1" for a huge one */
+    if (errno || !is_number || !known || value == 0 || value > (UINT64_MAX >> shift))
         argp_error(state, "--memory-limit is \"%s\", expected a size such as 512M or 2G", text);
     return (uint64_t)value << shift;
 }
@@ -87,7 +88,10 @@ static error_t parse_run(int key, char *argument, struct argp_state *state) {
 static error_t parse_texts(int key, char *argument, struct argp_state *state) {
     cli_options *options = state->input;
     switch (key) {
-    case KEY_TEXTS: options->texts = argument; break;
+    case KEY_TEXTS:
+        if (!*argument) argp_error(state, "--texts is empty, expected a file or -");
+        options->texts = argument;
+        break;
     case KEY_TEXT_COLUMN: options->text_column = argument; break;
     case KEY_NO_HEADER: options->no_header = true; break;
     case KEY_DELIMITER:
@@ -114,6 +118,7 @@ static error_t parse_frame(int key, char *argument, struct argp_state *state) {
     bool takes_model = *command->arguments != '\0';
     if (key == ARGP_KEY_ARG) {
         if (!takes_model || command->common->model) argp_error(state, "\"%s\" is one argument too many", argument);
+        if (!*argument) argp_error(state, "MODEL is empty, expected the folder of a model");
         command->common->model = argument;
         return 0;
     }
