@@ -58,14 +58,19 @@ ds__json_kind ds__json_peek(ds__json *json);
 bool ds__json_next_key(ds__json *json, ds__str *key);
 /* In an array: true when an item follows. Same rules. */
 bool ds__json_next_item(ds__json *json);
+/* For containers, whose own functions know no field: whether an object or an array (kind) comes next; if not, the error
+ * names the field and what is there instead. */
+bool ds__json_expect(ds__json *json, ds__json_kind kind, ds__str field);
 /* Consumes one value of any kind. */
 void ds__json_skip(ds__json *json);
 
 /* Values. `field` names the value in messages ("hidden_size is \"12\", expected an integer from 1 to 65536").
- * A string must be valid UTF-8 once unescaped, may contain NUL; it points into the text or into the scratch memory. */
+ * A string must be valid UTF-8 once unescaped, may contain NUL; it points into the text or into the scratch memory.
+ * Half of a surrogate pair ("\\uD800" alone) stands for no character and is refused: replacing it would make two
+ * different vocabulary entries one. */
 ds__str ds__json_string(ds__json *json, ds__str field);
 int64_t ds__json_int(ds__json *json, ds__str field, int64_t low, int64_t high);
-/* Finite numbers only ("NaN" and "Infinity", which Python writes, are refused by name); out of range is an error. */
+/* The nearest double. Finite numbers only ("NaN" and "Infinity", which Python writes, are refused by name); out of range is an error. */
 double ds__json_number(ds__json *json, ds__str field, double low, double high);
 bool ds__json_bool(ds__json *json, ds__str field);
 /* Consumes a null and returns true, or leaves the value alone. */
@@ -87,7 +92,7 @@ void ds__json_close_array(ds__json_writer *writer);
 void ds__json_key(ds__json_writer *writer, const char *key);
 void ds__json_put_string(ds__json_writer *writer, ds__str text);
 void ds__json_put_int(ds__json_writer *writer, int64_t value);
-/* The shortest text that reads back as the same float ("%.9g" at most); NaN and infinities become null. */
+/* The fewest digits that read back as the same float (9 at most), whatever the locale; NaN and infinities become null. */
 void ds__json_put_f32(ds__json_writer *writer, float value);
 /* `decimals` digits behind the point, for times and rates. */
 void ds__json_put_fixed(ds__json_writer *writer, double value, int decimals);

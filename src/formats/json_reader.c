@@ -3,10 +3,10 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "formats/decimal.h"
 #include "formats/json.h"
 
 void ds__json_init(ds__json *json, ds__heap *heap, const char *name, ds__str text) {
@@ -126,7 +126,7 @@ static const char *find_quote(ds__json *json, const char *c, bool *escaped, bool
         if (byte == '"') return c;
         if (byte == '\\') {
             *escaped = true;
-            c++;
+            if (++c == json->end) break;
         } else if (byte >= 0x80) {
             *wide = true;
         } else if (byte < 0x20) {
@@ -276,6 +276,12 @@ static void wrong_kind(ds__json *json, ds__str field, const char *expected) {
     ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %s, expected %s", DS_STR_ARG(field), kinds[kind], expected);
 }
 
+bool ds__json_expect(ds__json *json, ds__json_kind kind, ds__str field) {
+    if (ds__json_peek(json) == kind) return true;
+    wrong_kind(json, field, kind == DS__JSON_OBJECT ? "an object" : "an array");
+    return false;
+}
+
 ds__str ds__json_string(ds__json *json, ds__str field) {
     if (ds__json_peek(json) != DS__JSON_STRING) {
         wrong_kind(json, field, "a text");
@@ -317,34 +323,34 @@ static ds__str number_extent(const ds__json *json, bool *whole) {
     return (ds__str){json->cursor, (size_t)(c - json->cursor)};
 }
 
-/* The number's text, consumed; size 0 after an error. */
-static ds__str take_number(ds__json *json, ds__str field, const char *expected, bool *whole) {
-    static const char *const not_json[] = {"NaN", "Infinity", "-Infinity"};
-    ds__json_kind kind = ds__json_peek(json);
-    for (int i = 0; i < 3; i++)
-        if (take_word(json, not_json[i]))
-            ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %s, expected %s", DS_STR_ARG(field), not_json[i], expected);
-    if (kind != DS__JSON_NUMBER) {
-        wrong_kind(json, field, expected);
-        return (ds__str){"", 0};
-    }
-    ds__str text = number_extent(json, whole);
-    if (!text.size) {
-        unexpected(json, "a JSON value");
-        return text;
-    }
+/* The number's text, consumed; size 0 if there is none, and nothing is consumed. */
+static ds__str take_number(ds__json *json, bool *whole) {
+    ds__str text = {"", 0};
+    if (ds__json_peek(json) != DS__JSON_NUMBER) return text;
+    text = number_extent(json, whole);
+    if (!text.size) return text;
     json->cursor += text.size;
     json->wants_value = false;
     return text;
 }
 
+/* Says why there was no number to take. */
+static void no_number(ds__json *json, ds__str field, const char *expected) {
+    static const char *const not_json[] = {"NaN", "Infinity", "-Infinity"};
+    ds__json_kind kind = ds__json_peek(json);
+    for (int i = 0; i < 3; i++)
+        if (take_word(json, not_json[i]))
+            ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %s, expected %s", DS_STR_ARG(field), not_json[i], expected);
+    if (kind != DS__JSON_NUMBER)
+        wrong_kind(json, field, expected);
+    else
+        unexpected(json, "a JSON value");
+}
+
 int64_t ds__json_int(ds__json *json, ds__str field, int64_t low, int64_t high) {
-    char expected[80];
-    bool whole;
-    snprintf(expected, sizeof expected, "an integer from %lld to %lld", (long long)low, (long long)high);
-    ds__str text = take_number(json, field, expected, &whole);
-    if (!text.size) return low;
-    bool negative = text.data[0] == '-', fits = whole;
+    bool whole = false;
+    ds__str text = take_number(json, &whole);
+    bool negative = text.size && text.data[0] == '-', fits = text.size && whole;
     int64_t value = 0;
     for (size_t i = negative; i < text.size && fits; i++) {
         int digit = text.data[i] - '0';
@@ -352,52 +358,26 @@ int64_t ds__json_int(ds__json *json, ds__str field, int64_t low, int64_t high) {
                !__builtin_add_overflow(value, negative ? -digit : digit, &value);
     }
     if (fits && value >= low && value <= high) return value;
-    ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %.*s, expected %s", DS_STR_ARG(field), DS_STR_ARG(text), expected);
+    char expected[80]; /* made only now: printing would cost many times what reading does */
+    snprintf(expected, sizeof expected, "an integer from %lld to %lld", (long long)low, (long long)high);
+    if (text.size)
+        ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %.*s, expected %s", DS_STR_ARG(field), DS_STR_ARG(text), expected);
+    else
+        no_number(json, field, expected);
     return low;
 }
 
-/* Decimal text to double without the locale's decimal point: digits and exponent are taken apart; correct to within one
- * unit in the last place, which is far below what a float keeps. */
-static double parse_double(ds__str text) {
-    size_t i = text.data[0] == '-';
-    uint64_t digits = 0;
-    long exponent = 0, written = 0;
-    bool point = false;
-    for (; i < text.size && text.data[i] != 'e' && text.data[i] != 'E'; i++) {
-        if (text.data[i] == '.') {
-            point = true;
-            continue;
-        }
-        if (digits < UINT64_MAX / 10 - 1)
-            digits = digits * 10 + (uint64_t)(text.data[i] - '0');
-        else
-            exponent++;
-        exponent -= point;
-    }
-    if (i < text.size) {
-        i++;
-        bool negative = text.data[i] == '-';
-        i += text.data[i] == '-' || text.data[i] == '+';
-        for (; i < text.size; i++)
-            if (written < 100000) written = written * 10 + (text.data[i] - '0');
-        exponent += negative ? -written : written;
-    }
-    if (digits == 0) return text.data[0] == '-' ? -0.0 : 0.0;
-    if (exponent > 400) exponent = 400;
-    if (exponent < -400) exponent = -400;
-    long double value = (long double)digits * powl(10.0L, (long double)exponent);
-    return (double)(text.data[0] == '-' ? -value : value);
-}
-
 double ds__json_number(ds__json *json, ds__str field, double low, double high) {
-    char expected[80];
     bool whole;
-    snprintf(expected, sizeof expected, "a number from %g to %g", low, high);
-    ds__str text = take_number(json, field, expected, &whole);
-    if (!text.size) return low;
-    double value = parse_double(text);
+    ds__str text = take_number(json, &whole);
+    double value = text.size ? ds__decimal_read(text) : NAN;
     if (isfinite(value) && value >= low && value <= high) return value;
-    ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %.*s, expected %s", DS_STR_ARG(field), DS_STR_ARG(text), expected);
+    char expected[80];
+    snprintf(expected, sizeof expected, "a number from %g to %g", low, high);
+    if (text.size)
+        ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %.*s, expected %s", DS_STR_ARG(field), DS_STR_ARG(text), expected);
+    else
+        no_number(json, field, expected);
     return low;
 }
 
@@ -410,7 +390,9 @@ static void skip_scalar(ds__json *json) {
     case DS__JSON_NULL:
         if (!take_word(json, "null")) unexpected(json, "a JSON value");
         break;
-    default: take_number(json, DS_STR("a value"), "a JSON value", &whole); break;
+    default:
+        if (!take_number(json, &whole).size) no_number(json, DS_STR("a value"), "a JSON value");
+        break;
     }
 }
 

@@ -1,9 +1,9 @@
 /* The streaming writer of json.h. Numbers are written without the locale's decimal point. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/utf8.h"
+#include "formats/decimal.h"
 #include "formats/json.h"
 
 /* A comma if a value stands before; afterwards one does. */
@@ -73,30 +73,13 @@ void ds__json_put_int(ds__json_writer *writer, int64_t value) {
     ds__buffer_printf(writer->out, "%lld", (long long)value);
 }
 
-/* printf writes the locale's decimal point; it may be more than one byte. */
-static void put_number(ds__buffer *out, const char *text) {
-    for (const char *c = text; *c;) {
-        if ((*c >= '0' && *c <= '9') || *c == '-' || *c == '+' || *c == 'e') {
-            ds__buffer_put(out, *c++);
-            continue;
-        }
-        ds__buffer_put(out, '.');
-        while (*c && !((*c >= '0' && *c <= '9') || *c == 'e')) c++;
-    }
-}
-
 void ds__json_put_f32(ds__json_writer *writer, float value) {
-    char text[40];
+    char text[DS__DECIMAL_F32_SIZE];
     separate(writer);
-    if (!isfinite(value)) {
+    if (isfinite(value))
+        ds__buffer_append(writer->out, text, ds__decimal_write_f32(value, text));
+    else
         ds__buffer_text(writer->out, "null");
-        return;
-    }
-    for (int digits = 6; digits <= 9; digits++) { /* 9 digits always suffice for a float */
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value) break;
-    }
-    put_number(writer->out, text);
 }
 
 void ds__json_put_fixed(ds__json_writer *writer, double value, int decimals) {
@@ -107,7 +90,12 @@ void ds__json_put_fixed(ds__json_writer *writer, double value, int decimals) {
         return;
     }
     snprintf(text, sizeof text, "%.*f", decimals, value);
-    put_number(writer->out, text);
+    for (const char *c = text; *c;) { /* the locale's decimal point may be another, of more than one byte */
+        bool kept = (*c >= '0' && *c <= '9') || *c == '-';
+        ds__buffer_put(writer->out, kept ? *c++ : '.');
+        if (!kept)
+            while (*c && !(*c >= '0' && *c <= '9')) c++;
+    }
 }
 
 void ds__json_put_bool(ds__json_writer *writer, bool value) {

@@ -280,7 +280,8 @@ static ds_status open_file(ds__table *table, const char *path, ds_error *error) 
         return ds__fail(error, DS_IO, "%s: is a folder, expected a file of texts", path);
     table->chunk = ds__alloc(table->heap, CHUNK_BYTES);
     if (!table->chunk) return ds__alloc_failed(table->heap, CHUNK_BYTES, "reading texts", error);
-    return skip_mark(table, error);
+    /* Plain lines are handed on byte by byte; of a table the mark would become part of the first column's name. */
+    return table->format == DS__TABLE_LINES ? DS_OK : skip_mark(table, error);
 }
 
 ds_status ds__table_open(ds__heap *heap, const ds__table_options *options, ds__table **out, ds_error *error) {

@@ -2,8 +2,8 @@
  *
  * Lines end at '\n' only and keep everything else, so that what is read is what stands in the file.  CSV knows quotes,
  * doubled quotes and line breaks inside of them; a quote inside an unquoted field is a character (as Python's csv reads
- * it); CSV and TSV drop a '\r' before the '\n' and pass over empty lines.  A byte order mark at the start is passed
- * over.  Bytes that are not UTF-8 are handed on as they are: the tokenizer says what becomes of them. */
+ * it); CSV and TSV drop a '\r' before the '\n' and pass over empty lines.  CSV and TSV also pass over a byte
+ * order mark at the start; lines keep it.  Bytes that are not UTF-8 are handed on as they are: the tokenizer says what becomes of them. */
 #ifndef DS_FORMATS_TABLE_H
 #define DS_FORMATS_TABLE_H
 

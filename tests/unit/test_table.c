@@ -92,8 +92,9 @@ static void lines_are_kept_as_they_are(void **state) {
     LINES("a,\"b\tc\n", "a,\"b\tc<1>;");
     LINES("\xEF\xBB\xBF"
           "a\n",
+          "\xEF\xBB\xBF"
           "a<1>;");
-    LINES("\xEF\xBB\xBF", "");
+    LINES("\xEF\xBB\xBF", "\xEF\xBB\xBF<1>;");
     LINES("\xEF\xBB", "\xEF\xBB<1>;");
     LINES("a\n\xEF\xBB\xBF"
           "b\n",
@@ -293,7 +294,7 @@ static void pipes_are_read(void **state) {
     snprintf(path, sizeof path, "%s", scratch_path(&folder, "fifo"));
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(pthread_create(&writer, NULL, write_slowly, path), 0);
-    ds__table_options options = {.path = path, .format = DS__TABLE_LINES};
+    ds__table_options options = {.path = path, .format = DS__TABLE_COMMA};
     char *got = read_all(&options);
     pthread_join(writer, NULL);
     assert_string_equal(got, "a<1>;b<2>;");
