@@ -48,7 +48,8 @@ typedef struct bench_case {
 
 static double gemm_layout(const ds__kernel *kernel, const size_t *size, size_t *counts) {
     counts[0] = size[0] * size[1];
-    if (!ds__gemm_f32_packed_size((const ds__gemm_f32 *)kernel, size[2], size[1], &counts[1])) abort();
+    if (!ds__gemm_packed_bytes((const ds__gemm *)kernel, size[2], size[1], &counts[1])) abort();
+    counts[1] /= sizeof(float);
     counts[1] *= size[3];
     counts[2] = size[2];
     counts[INPUTS] = size[0] * size[2];
@@ -56,22 +57,23 @@ static double gemm_layout(const ds__kernel *kernel, const size_t *size, size_t *
 }
 
 static void gemm_with(bench_run *run, ds__activation activation) {
-    const ds__gemm_f32 *gemm = (const ds__gemm_f32 *)run->kernel;
+    const ds__gemm *gemm = (const ds__gemm *)run->kernel;
     const size_t m = run->size[0], k = run->size[1], n = run->size[2];
     size_t packed = 0;
-    if (!ds__gemm_f32_packed_size(gemm, n, k, &packed)) abort();
-    gemm->run(&(ds__gemm_f32_args){.a = run->in[0],
-                                   .lda = k,
-                                   .w = run->in[1] + run->turn % run->size[3] * packed,
-                                   .bias = run->in[2],
-                                   .c = run->out,
-                                   .ldc = n,
-                                   .m = m,
-                                   .n = n,
-                                   .k = k,
-                                   .m1 = m,
-                                   .n1 = n,
-                                   .activation = activation});
+    if (!ds__gemm_packed_bytes(gemm, n, k, &packed)) abort();
+    packed /= sizeof(float);
+    gemm->run(&(ds__gemm_args){.a = run->in[0],
+                               .lda = k,
+                               .w = run->in[1] + run->turn % run->size[3] * packed,
+                               .bias = run->in[2],
+                               .c = run->out,
+                               .ldc = n,
+                               .m = m,
+                               .n = n,
+                               .k = k,
+                               .m1 = m,
+                               .n1 = n,
+                               .activation = activation});
 }
 
 static void gemm_call(bench_run *run) { gemm_with(run, DS__ACTIVATION_NONE); }
@@ -86,7 +88,7 @@ static double pack_layout(const ds__kernel *kernel, const size_t *size, size_t *
 
 static void pack_call(bench_run *run) {
     const size_t k = run->size[1], n = run->size[2];
-    ((const ds__gemm_f32 *)run->kernel)->pack(run->in[1], k, n, k, 0, run->out);
+    ((const ds__gemm *)run->kernel)->pack(run->in[1], k, n, k, 0, run->out);
 }
 
 /* attention: size = {head_dim, tokens, heads}; q, k and v side by side in a row, as a fused product leaves them. */
@@ -190,10 +192,10 @@ static void gather_bf16_call(bench_run *run) { gather_call(run, DS_BF16); }
 
 static double peak_layout(const ds__kernel *kernel, const size_t *size, size_t *counts) {
     memset(counts, 0, (INPUTS + 1) * sizeof *counts);
-    return (double)((const ds__peak_f32 *)kernel)->run(size[0]);
+    return (double)((const ds__peak *)kernel)->run(size[0]);
 }
 
-static void peak_call(bench_run *run) { ((const ds__peak_f32 *)run->kernel)->run(run->size[0]); }
+static void peak_call(bench_run *run) { ((const ds__peak *)run->kernel)->run(run->size[0]); }
 
 static const bench_case cases[] = {
     {"gemm", "128x768x3072", "GFLOP/s", {128, 768, 3072, 1}, gemm_layout, gemm_call},
@@ -245,7 +247,7 @@ typedef struct bench_options {
 
 /* GFLOP/s of the multiply-add loop: the best of a few milliseconds. */
 static double measure_peak(void) {
-    const ds__peak_f32 *peak = ds__peak_f32_choose();
+    const ds__peak *peak = ds__peak_f32_choose();
     double best = 0;
     for (int i = 0; i < 8; i++) {
         uint64_t start = ds__clock_ns(), flops = peak->run(4096), ns = ds__clock_ns() - start;
@@ -336,6 +338,7 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < ds__kernel_count(); i++) {
             const ds__kernel *kernel = ds__kernel_at(i);
             if (strcmp(kernel->family, cases[c].family) != 0 || !ds__cpu_allows(kernel->isa)) continue;
+            if (strcmp(kernel->family, "gemm") == 0 && strcmp(kernel->op, "gemm_f32") != 0) continue;
             rows++;
             if (!measure(&heap, &options, kernel, &cases[c])) {
                 fprintf(stderr, "bench_kernels: no memory for %s, %s\n", kernel->name, cases[c].text);

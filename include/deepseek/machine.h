@@ -23,6 +23,14 @@ typedef struct ds_kernel_info {
 DS_API size_t ds_kernel_count(void);
 DS_API ds_kernel_info ds_kernel_at(size_t index);
 
+/* How the work between two attentions is shared out over threads, by rows (tokens of a batch) for each thread. */
+typedef struct ds_split_info {
+    int32_t rows_from; /* applies from so many rows for each thread on */
+    const char *how, *why;
+} ds_split_info;
+DS_API size_t ds_split_count(void);
+DS_API ds_split_info ds_split_at(size_t index);
+
 /* The CPU's brand string. */
 DS_API const char *ds_cpu_name(void);
 

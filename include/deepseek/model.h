@@ -24,7 +24,16 @@ extern "C" {
 typedef struct ds_model ds_model;
 typedef struct ds_session ds_session;
 
-typedef enum ds_precision { DS_PRECISION_AUTO, DS_PRECISION_FLOAT32, DS_PRECISION_BFLOAT16 } ds_precision;
+/* What a model computes in.  AUTO: the faster one of the two here, and ds_model_info says which and why.  bfloat16
+ * keeps 8 bits of a weight, and of what is multiplied with it where the CPU has such products; sums, norms, softmax and
+ * activations stay in float32. */
+typedef enum ds_precision { DS_PRECISION_FLOAT32, DS_PRECISION_BFLOAT16, DS_PRECISION_AUTO } ds_precision;
+/* "float32", "bfloat16", "auto". */
+DS_API const char *ds_precision_name(ds_precision precision);
+/* AUTO: what the folder stores in int8 is computed so, everything else in the precision.  INT8: the layers' matrices
+ * and the embedding tables are brought to int8 when the model is opened (one scale a row), and tokens are quantised on
+ * the way; heads keep the precision. */
+typedef enum ds_quantization { DS_QUANTIZATION_AUTO, DS_QUANTIZATION_INT8 } ds_quantization;
 typedef enum ds_head { DS_HEAD_NONE, DS_HEAD_SEQUENCE, DS_HEAD_TOKEN } ds_head;
 typedef enum ds_problem { DS_PROBLEM_SINGLE_LABEL, DS_PROBLEM_MULTI_LABEL, DS_PROBLEM_REGRESSION } ds_problem;
 typedef enum ds_pooling { DS_POOLING_AUTO, DS_POOLING_MEAN, DS_POOLING_CLS, DS_POOLING_MAX } ds_pooling;
@@ -32,7 +41,11 @@ typedef enum ds_switch { DS_SWITCH_AUTO, DS_SWITCH_YES, DS_SWITCH_NO } ds_switch
 
 /* A zeroed structure means the defaults. */
 typedef struct ds_model_options {
-    ds_precision precision; /* this version computes in float32; bfloat16 is refused */
+    ds_precision precision;
+    ds_quantization quantization;
+    /* Weights that INT8 leaves in the precision: patterns of their names, as a shell's ("encoder.layer.0.*"). */
+    const char *const *exclude;
+    size_t exclude_count;
     bool without_tokenizer; /* only ds_forward will be used: the tokenizer's files are not read */
 } ds_model_options;
 
@@ -45,12 +58,14 @@ typedef struct ds_model_info {
     int32_t layers, hidden_size, heads, intermediate_size, vocab_size;
     int32_t max_tokens; /* positions that the model has for a text, special tokens included */
     ds_head head;
-    ds_problem problem;       /* where there is a head */
-    int32_t labels;           /* 0 without a head */
-    ds_pooling pooling;       /* what DS_POOLING_AUTO means here */
-    bool normalize;           /* what DS_SWITCH_AUTO means here */
-    int32_t embed_max_tokens; /* where ds_embed truncates */
-    ds_precision precision;   /* what it computes in; never AUTO */
+    ds_problem problem;        /* where there is a head */
+    int32_t labels;            /* 0 without a head */
+    ds_pooling pooling;        /* what DS_POOLING_AUTO means here */
+    bool normalize;            /* what DS_SWITCH_AUTO means here */
+    int32_t embed_max_tokens;  /* where ds_embed truncates */
+    ds_precision precision;    /* what it computes in where it is not int8; never AUTO */
+    const char *precision_why; /* one sentence */
+    int32_t int8_weights;      /* matrices and tables in int8; 0: none */
 } ds_model_info;
 
 /* folder: config.json, model.safetensors (or shards with an index), and the tokenizer's files.  The weights are mapped;

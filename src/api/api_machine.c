@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 #include "kernels/peak/peak.h"
+#include "runtime/segments.h"
 
 size_t ds_kernel_count(void) { return ds__kernel_count(); }
 
@@ -16,10 +17,17 @@ ds_kernel_info ds_kernel_at(size_t index) {
     return info;
 }
 
+size_t ds_split_count(void) { return ds__split_count(); }
+
+ds_split_info ds_split_at(size_t index) {
+    const ds__split *split = ds__split_at(index);
+    return (ds_split_info){split->rows_from, split->how, split->why};
+}
+
 const char *ds_cpu_name(void) { return ds__cpu_get()->name; }
 
 typedef struct peak_job {
-    const ds__peak_f32 *kernel;
+    const ds__peak *kernel;
     uint64_t rounds;
     _Atomic uint64_t operations;
 } peak_job;

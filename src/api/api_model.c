@@ -12,6 +12,12 @@ ds_status ds_model_open(ds_context *context, const char *folder, const ds_model_
     return ds__model_open(context, folder, options ? options : &defaults, ds__backends, DS__BACKEND_COUNT, out, error);
 }
 
+const char *ds_precision_name(ds_precision precision) {
+    static const char *const names[] = {
+        [DS_PRECISION_FLOAT32] = "float32", [DS_PRECISION_BFLOAT16] = "bfloat16", [DS_PRECISION_AUTO] = "auto"};
+    return (unsigned)precision < sizeof names / sizeof *names ? names[precision] : "unknown";
+}
+
 void ds_model_close(ds_model *model) { ds__model_close(model); }
 const ds_model_info *ds_model_describe(const ds_model *model) { return &model->info; }
 const char *ds_model_label(const ds_model *model, int32_t label) { return ds__model_label(model, label); }

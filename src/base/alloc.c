@@ -4,13 +4,21 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/error.h"
+
+/* Packed weights and activations are read from end to end at each run: with 4 KiB pages, making them costs as much as
+ * filling them, and their look-up misses. */
+enum { LARGE_PAGE = 2 << 20, LARGE_PAGES_FROM = 4 << 20 };
 
 static void *libc_allocate(void *user, size_t bytes, size_t alignment) {
     (void)user;
     void *memory = NULL;
-    return posix_memalign(&memory, alignment, bytes) == 0 ? memory : NULL;
+    bool large = bytes >= LARGE_PAGES_FROM;
+    if (posix_memalign(&memory, large ? LARGE_PAGE : alignment, bytes) != 0) return NULL;
+    if (large) madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE); /* a hint: refusing it costs nothing */
+    return memory;
 }
 
 static void libc_release(void *user, void *memory, size_t bytes) {

@@ -21,6 +21,7 @@ typedef struct cli_options {
     const char *model; /* the positional argument */
     int threads;       /* 0: automatic */
     ds_precision precision;
+    ds_quantization quantization;
     int max_seq_len;       /* 0: as the folder says */
     uint64_t memory_limit; /* 0: none */
     const char *texts, *text_column, *pair_column;
@@ -62,6 +63,8 @@ typedef struct cli_engine {
 } cli_engine;
 int cli_open_engine(const cli_options *options, cli_engine *engine);
 void cli_close_engine(cli_engine *engine);
+/* What --dtype auto has become, and why, on standard error; nothing when something else was asked for. */
+void cli_say_precision(const cli_options *options, const ds_model *model);
 
 /* Texts read ahead: at most CLI_BATCH_TEXTS, and no further text once CLI_BATCH_BYTES are held; so at most that plus
  * one record (16 MiB) is in memory, however large the file. */

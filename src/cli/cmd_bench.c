@@ -20,7 +20,7 @@
 #include "formats/table.h"
 
 enum { KEY_TEXTS = 1, KEY_LIMIT, KEY_SECONDS, KEY_JSON };
-enum { BATCH = 32, MAX_TOKENS = 512, WARM_RUNS = 3, MIN_RUNS = 3, MAX_RUNS = 100000, PASSES = 3 };
+enum { BATCH = 32, MAX_TOKENS = 512, WARM_RUNS = 3, MIN_RUNS = 3, MAX_RUNS = 1 << 20, PASSES = 3 };
 
 static const struct argp_option options[] = {
     {"texts", KEY_TEXTS, "FILE", 0, "Real texts: the first column (up to a tab) of each line, the first line skipped",
@@ -299,13 +299,15 @@ static void warm_page_cache(const char *folder) {
 
 static int measure(bench *b, results *r) {
     double before = 0, after = 0, seconds = b->seconds < 1 ? b->seconds / 2 : 0.5;
-    ds_model_options wanted = {.precision = b->common.precision, .without_tokenizer = true};
+    ds_model_options wanted = {
+        .precision = b->common.precision, .quantization = b->common.quantization, .without_tokenizer = true};
     warm_page_cache(b->common.model);
     uint64_t start = ds__clock_ns();
     if (ds_model_open(b->engine.context, b->common.model, &wanted, &b->engine.model, &b->error) != DS_OK)
         return cli_fail_error(&b->error);
     r->load_ms = ms_since(start);
     b->info = ds_model_describe(b->engine.model);
+    cli_say_precision(&b->common, b->engine.model);
     if (ds_session_create(b->engine.model, &b->engine.session, &b->error) != DS_OK ||
         ds_measure_peak(b->engine.context, seconds, &before, &b->error) != DS_OK)
         return cli_fail_error(&b->error);
@@ -341,17 +343,27 @@ static void put_number(ds__json_writer *json, const char *key, double value, int
         ds__json_put_fixed(json, value, decimals);
 }
 
+typedef struct precision_text {
+    const char *text, *engine;
+} precision_text;
+
+static const precision_text *precision_of(const bench *b) {
+    static const precision_text texts[] = {
+        {"float32", "deepseek-f32"}, {"bfloat16", "deepseek-bf16"}, {"int8", "deepseek-int8"}};
+    return &texts[b->info->int8_weights ? 2 : b->info->precision == DS_PRECISION_BFLOAT16];
+}
+
 static void put_json(const bench *b, const results *r, ds__buffer *text) {
     char name[256];
     ds__json_writer json = {text, false};
     ds__json_open_object(&json);
     ds__json_key(&json, "engine");
-    ds__json_put_string(&json, DS_STR("deepseek-f32"));
+    ds__json_put_string(&json, ds__str_of(precision_of(b)->engine));
     ds__json_key(&json, "model");
     ds__json_put_string(&json, ds__str_of(base_name(b->common.model, name, sizeof name)));
     put_number(&json, "threads", ds_context_threads(b->engine.context), 0);
     ds__json_key(&json, "dtype");
-    ds__json_put_string(&json, DS_STR("float32"));
+    ds__json_put_string(&json, ds__str_of(precision_of(b)->text));
     put_number(&json, "load_ms", r->load_ms, 1);
     if (b->common.texts) put_number(&json, "tokenizer_load_ms", r->tokenizer_load_ms, 1);
     for (int i = 0; i < SHAPES; i++) put_number(&json, shapes[i].key, r->latency_ms[i], 3);
@@ -368,8 +380,8 @@ static void put_json(const bench *b, const results *r, ds__buffer *text) {
 }
 
 static void put_table(const bench *b, const results *r, ds__buffer *text) {
-    ds__buffer_printf(text, "%s, %d threads, float32, %s\n\n", b->common.model, ds_context_threads(b->engine.context),
-                      ds_cpu_name());
+    ds__buffer_printf(text, "%s, %d threads, %s, %s\n\n", b->common.model, ds_context_threads(b->engine.context),
+                      precision_of(b)->text, ds_cpu_name());
     ds__buffer_printf(text, "load                     %8.1f ms\n", r->load_ms);
     if (b->common.texts) ds__buffer_printf(text, "load of the tokenizer    %8.1f ms\n", r->tokenizer_load_ms);
     for (int i = 0; i < SHAPES; i++) {

@@ -66,6 +66,11 @@ static void put_table(const kernels *k, ds__buffer *text) {
         else if (info.used)
             ds__buffer_printf(text, "%-18s %-24s %s\n", info.op, info.name, info.about);
     }
+    for (size_t i = 0; k->why && i < ds_split_count(); i++) {
+        ds_split_info split = ds_split_at(i);
+        ds__buffer_printf(text, "%ssplit from %d rows a thread: %s\n%28s%s\n", i ? "  " : "\n  ", split.rows_from,
+                          split.how, "", split.why);
+    }
     if (!k->why) ds__buffer_text(text, "\n'deepseek kernels --why' lists the others and the reasons.\n");
 }
 

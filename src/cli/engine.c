@@ -39,14 +39,21 @@ int cli_open_context(const cli_options *options, ds_context **context) {
     return ds_context_create(&wanted, context, &error) == DS_OK ? CLI_DONE : cli_fail_error(&error);
 }
 
+void cli_say_precision(const cli_options *options, const ds_model *model) {
+    const ds_model_info *info = ds_model_describe(model);
+    if (options->precision == DS_PRECISION_AUTO)
+        fprintf(stderr, "deepseek: --dtype auto is %s: %s\n", ds_precision_name(info->precision), info->precision_why);
+}
+
 int cli_open_engine(const cli_options *options, cli_engine *engine) {
     ds_error error;
-    ds_model_options wanted = {.precision = options->precision};
+    ds_model_options wanted = {.precision = options->precision, .quantization = options->quantization};
     *engine = (cli_engine){NULL, NULL, NULL};
     int code = cli_open_context(options, &engine->context);
     if (code == CLI_DONE && (ds_model_open(engine->context, options->model, &wanted, &engine->model, &error) != DS_OK ||
                              ds_session_create(engine->model, &engine->session, &error) != DS_OK))
         code = cli_fail_error(&error);
+    if (code == CLI_DONE) cli_say_precision(options, engine->model);
     if (code != CLI_DONE) cli_close_engine(engine);
     return code;
 }

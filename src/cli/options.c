@@ -10,6 +10,7 @@
 enum {
     KEY_THREADS = 0x1000,
     KEY_DTYPE,
+    KEY_QUANTIZATION,
     KEY_MAX_SEQ_LEN,
     KEY_MEMORY_LIMIT,
     KEY_TEXTS,
@@ -20,8 +21,10 @@ enum {
 
 static const struct argp_option run_options[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads to use (default: what the cgroup and the affinity mask allow)", 10},
-    {"dtype", KEY_DTYPE, "auto|float32|bfloat16", 0, "What to compute in (this version: float32, which auto means)",
-     10},
+    {"dtype", KEY_DTYPE, "auto|float32|bfloat16", 0,
+     "What to compute in (default: float32); auto takes the faster one here, and inspect says which", 10},
+    {"quantization", KEY_QUANTIZATION, "int8", 0,
+     "Bring the layers and tables to int8 when the model is opened (what is stored in int8 always is)", 10},
     {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0,
      "Cut texts to N tokens, special ones included (default: as the model says; tokenize never cuts)", 10},
     {"memory-limit", KEY_MEMORY_LIMIT, "SIZE", 0,
@@ -66,11 +69,15 @@ static uint64_t parse_size(struct argp_state *state, const char *text) {
 }
 
 static ds_precision parse_precision(struct argp_state *state, const char *text) {
-    static const char *const names[] = {"auto", "float32", "bfloat16"};
-    for (int i = 0; i < 3; i++)
-        if (strcmp(text, names[i]) == 0) return (ds_precision)i;
+    for (int i = DS_PRECISION_FLOAT32; i <= DS_PRECISION_AUTO; i++)
+        if (strcmp(text, ds_precision_name((ds_precision)i)) == 0) return (ds_precision)i;
     argp_error(state, "--dtype is \"%s\", expected auto, float32 or bfloat16", text);
-    return DS_PRECISION_AUTO;
+    return DS_PRECISION_FLOAT32;
+}
+
+static ds_quantization parse_quantization(struct argp_state *state, const char *text) {
+    if (strcmp(text, "int8") != 0) argp_error(state, "--quantization is \"%s\", expected int8", text);
+    return DS_QUANTIZATION_INT8;
 }
 
 static error_t parse_run(int key, char *argument, struct argp_state *state) {
@@ -78,6 +85,7 @@ static error_t parse_run(int key, char *argument, struct argp_state *state) {
     switch (key) {
     case KEY_THREADS: options->threads = (int)parse_number(state, "--threads", argument, 1, DS_MAX_THREADS); break;
     case KEY_DTYPE: options->precision = parse_precision(state, argument); break;
+    case KEY_QUANTIZATION: options->quantization = parse_quantization(state, argument); break;
     case KEY_MAX_SEQ_LEN: options->max_seq_len = (int)parse_number(state, "--max-seq-len", argument, 1, 1 << 24); break;
     case KEY_MEMORY_LIMIT: options->memory_limit = parse_size(state, argument); break;
     default: return ARGP_ERR_UNKNOWN;

@@ -168,9 +168,19 @@ ds_value ds__graph_weight(ds_graph *graph, const char *name, ds_dtype dtype, int
     return named_value(graph, name, value);
 }
 
+ds_value ds__graph_weight_codes(ds_graph *graph, const char *name, int rank, const int64_t *shape, const void *codes,
+                                const void *scales) {
+    ds_value weight = ds__graph_weight(graph, name, DS_I8, rank, shape, codes);
+    if (weight.index < 0) return weight;
+    if (!scales) return ds__graph_fail(graph, DS_INVALID_ARGUMENT, "weight \"%s\" has codes but no scales", name);
+    graph->values[weight.index].scales = scales;
+    graph->values[weight.index].precision = DS__PRECISION_INT8;
+    return weight;
+}
+
 ds_value ds__graph_stack_weights(ds_graph *graph, const char *name, const int32_t *parts, int32_t count) {
     ds__value value = graph->values[parts[0]];
-    value.data = NULL;
+    value.data = value.scales = NULL;
     value.part_count = count;
     value.shape.dims[0] = ds__dim_of(0);
     for (int32_t i = 0; i < count; i++) value.shape.dims[0].base += graph->values[parts[i]].shape.dims[0].base;

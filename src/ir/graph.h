@@ -32,12 +32,21 @@ typedef enum ds__value_kind {
     DS__VALUE_TEMPORARY, /* planned by liveness; a graph output is one that the caller's memory is bound to */
 } ds__value_kind;
 
+/* What backends may bring a weight to before they use it; how it is stored is its dtype's business. */
+typedef enum ds__precision {
+    DS__PRECISION_F32,
+    DS__PRECISION_BF16,
+    DS__PRECISION_INT8, /* tensor/quantize.h; what is multiplied with it is quantised too */
+} ds__precision;
+
 typedef struct ds__value {
     const char *name; /* never NULL; the arena's */
     ds_dtype dtype;
     ds__shape shape;
     ds__value_kind kind;
-    const void *data; /* weights: dense, borrowed; NULL when made of parts */
+    const void *data;        /* weights: dense, borrowed; NULL when made of parts */
+    const void *scales;      /* weights of DS_I8: a float for each row, borrowed, perhaps unaligned; else NULL */
+    ds__precision precision; /* of weights */
     /* Weights: the rows of these weights, one behind the other; what fusing Q, K and V makes. */
     const int32_t *parts;
     int32_t part_count;
@@ -98,7 +107,11 @@ ds_dim ds__graph_symbol(ds_graph *graph, const char *name);
 ds_value ds__graph_input(ds_graph *graph, const char *name, ds_dtype dtype, int rank, const ds_dim *shape);
 ds_value ds__graph_weight(ds_graph *graph, const char *name, ds_dtype dtype, int rank, const int64_t *shape,
                           const void *data);
-/* A weight whose rows are those of `parts` (weights of one dtype that agree in all but the first dimension). */
+/* A weight of 8-bit codes: row r is codes[r] * scales[r]. They keep to tensor/quantize.h; precision is INT8. */
+ds_value ds__graph_weight_codes(ds_graph *graph, const char *name, int rank, const int64_t *shape, const void *codes,
+                                const void *scales);
+/* A weight whose rows are those of `parts` (weights of one dtype and precision that agree in all but the first
+ * dimension). */
 ds_value ds__graph_stack_weights(ds_graph *graph, const char *name, const int32_t *parts, int32_t count);
 void ds__graph_output(ds_graph *graph, const char *name, ds_value value);
 

@@ -35,6 +35,9 @@ struct ds__op {
     /* The first input in this list that dies here may be overwritten by the output: element i of the output depends on
      * element i's row of that input only. Ends with DS__IN_PLACE_NONE. */
     int in_place[3];
+    /* Row i of the output depends on row i of the inputs that are not weights, rows being the first dimension of values
+     * of rank 2 and more and the elements of ids. */
+    bool by_rows;
     /* Appends " name=value" for each attribute that matters. NULL: none. */
     void (*print)(const ds__node *node, ds__buffer *out);
 };

@@ -50,6 +50,16 @@ const ds__kernel *ds__kernel_choose(const ds__kernel *const *rows, size_t count)
     return rows[count - 1];
 }
 
+const ds__kernel *ds__kernel_choose_op(const ds__kernel *const *rows, size_t count, const char *op) {
+    const ds__kernel *portable = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(rows[i]->op, op) != 0) continue;
+        if (ds__cpu_allows(rows[i]->isa)) return rows[i];
+        portable = rows[i];
+    }
+    return portable;
+}
+
 size_t ds__kernel_count(void) { return sizeof list / sizeof *list; }
 
 const ds__kernel *ds__kernel_at(size_t index) { return list[index].kernel; }

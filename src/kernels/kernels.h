@@ -25,6 +25,8 @@ typedef struct ds__kernel {
 
 /* The first row that this machine and DS_ISA allow; the last row of every op is portable, so there always is one. */
 const ds__kernel *ds__kernel_choose(const ds__kernel *const *rows, size_t count);
+/* The same for a family of several ops. */
+const ds__kernel *ds__kernel_choose_op(const ds__kernel *const *rows, size_t count, const char *op);
 
 /* All variants of all families, op by op, in the order of preference. */
 size_t ds__kernel_count(void);

@@ -34,6 +34,13 @@ static inline int32_t ds__max_tokens(const ds__model_config *config) {
 
 typedef struct ds__architecture ds__architecture;
 
+/* What matrices that a folder stores in floats are brought to. A zeroed structure: nothing. */
+typedef struct ds__precision_plan {
+    ds__precision precision, otherwise; /* of matrices and tables; of those that `exclude` names */
+    const char *const *exclude;         /* patterns of fnmatch(3) */
+    size_t exclude_count;
+} ds__precision_plan;
+
 /* While a graph is being built. Sticky: errors are the graph's. */
 typedef struct ds__model_builder {
     ds_graph *graph;
@@ -43,7 +50,8 @@ typedef struct ds__model_builder {
     /* Inputs of every encoder: ids, positions (table rows), type_ids: int32 [T]; seq_start: int32 [B+1]. type_ids
      * exists only where the configuration has token types. */
     ds_value ids, positions, type_ids, seq_start;
-    bool *used; /* [tensors of the weights]: marked when a graph takes one; NULL: not recorded */
+    bool *used;              /* [tensors of the weights]: marked when a graph takes one; NULL: not recorded */
+    ds__precision_plan plan; /* of what is built next: heads have another one than the encoder */
 } ds__model_builder;
 
 /* The keys of config.json that architectures name differently. */

@@ -1,4 +1,5 @@
 /* The model builder: inputs, and weights by name out of the folder's tensors. */
+#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -81,13 +82,24 @@ static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shap
     return ds__graph_weight(graph, tensor->name.data, tensor->dtype, rank, shape, tensor->data);
 }
 
+/* A matrix that is stored in codes stays so. */
+static void plan_precision(const ds__model_builder *builder, ds__value *matrix) {
+    const ds__precision_plan *plan = &builder->plan;
+    if (matrix->dtype == DS_I8) return;
+    matrix->precision = plan->precision;
+    for (size_t i = 0; i < plan->exclude_count; i++)
+        if (fnmatch(plan->exclude[i], matrix->name, 0) == 0) matrix->precision = plan->otherwise;
+}
+
 ds_value ds__model_matrix(ds__model_builder *builder, int64_t rows, int64_t cols, const char *format, ...) {
     char name[NAME_SIZE];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(name, sizeof name, format, arguments);
     va_end(arguments);
-    return weight(builder, 2, (int64_t[]){rows, cols}, name);
+    ds_value matrix = weight(builder, 2, (int64_t[]){rows, cols}, name);
+    if (matrix.index >= 0) plan_precision(builder, &builder->graph->values[matrix.index]);
+    return matrix;
 }
 
 ds_value ds__model_vector(ds__model_builder *builder, int64_t size, const char *format, ...) {

@@ -29,6 +29,7 @@ const ds__op ds__op_activation = {
     .flops = flops,
     .reference = reference,
     .in_place = {0, DS__IN_PLACE_NONE},
+    .by_rows = true,
     .print = print,
 };
 

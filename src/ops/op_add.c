@@ -24,6 +24,7 @@ const ds__op ds__op_add = {
     .flops = flops,
     .reference = reference,
     .in_place = {0, 1, DS__IN_PLACE_NONE},
+    .by_rows = true,
 };
 
 ds_value ds__add(ds_graph *graph, ds_value a, ds_value b) {

@@ -16,7 +16,7 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     const ds_tensor *table = call->inputs[0], *ids = call->inputs[1];
     ds__rows y = ds__rows_of(call->outputs[0]);
     size_t row_bytes = (size_t)table->stride[0] * ds_dtype_size(table->dtype);
-    DS_TRY(ds__check_ids(ids, table->shape[0], error));
+    DS_TRY(ds__check_ids(ids, table->shape[0], 0, error));
     for (int64_t i = 0; i < y.rows; i++) {
         size_t id = (size_t)((const int32_t *)ids->data)[i];
         DS_TRY(ds__widen_to_f32(table->dtype, (const char *)table->data + id * row_bytes, y.data + i * y.ld,
@@ -32,6 +32,7 @@ const ds__op ds__op_gather = {
     .infer = infer,
     .reference = reference,
     .in_place = {DS__IN_PLACE_NONE},
+    .by_rows = true,
 };
 
 ds_value ds__gather(ds_graph *graph, ds_value table, ds_value ids) {

@@ -30,6 +30,7 @@ const ds__op ds__op_l2_normalize = {
     .flops = flops,
     .reference = reference,
     .in_place = {0, DS__IN_PLACE_NONE},
+    .by_rows = true,
     .print = ds__print_epsilon,
 };
 

@@ -64,6 +64,7 @@ const ds__op ds__op_linear = {
     .flops = flops,
     .reference = reference,
     .in_place = {DS__LINEAR_RESIDUAL, DS__IN_PLACE_NONE},
+    .by_rows = true,
     .print = print,
 };
 

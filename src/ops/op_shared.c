@@ -22,8 +22,9 @@ ds_status ds__expect(const ds_graph *graph, const ds__node *node, int i, ds_dtyp
 
 ds_status ds__expect_float(const ds_graph *graph, const ds__node *node, int i, int rank, ds_error *error) {
     const ds__value *value = ds__input(graph, node, i);
-    bool stored_half = value->kind == DS__VALUE_WEIGHT && (value->dtype == DS_F16 || value->dtype == DS_BF16);
-    return ds__expect(graph, node, i, stored_half ? value->dtype : DS_F32, rank, error);
+    bool codes = value->dtype == DS_I8 && (value->scales || value->part_count);
+    bool narrow = value->kind == DS__VALUE_WEIGHT && (value->dtype == DS_F16 || value->dtype == DS_BF16 || codes);
+    return ds__expect(graph, node, i, narrow ? value->dtype : DS_F32, rank, error);
 }
 
 ds_status ds__shapes_disagree(const ds_graph *graph, const ds__node *node, int a, int b, ds_error *error) {
@@ -61,12 +62,12 @@ void ds__print_epsilon(const ds__node *node, ds__buffer *out) {
     ds__buffer_printf(out, " eps=%g", (double)node->attributes.epsilon);
 }
 
-ds_status ds__check_ids(const ds_tensor *ids, int64_t rows, ds_error *error) {
+ds_status ds__check_ids(const ds_tensor *ids, int64_t rows, int64_t first, ds_error *error) {
     const int32_t *id = ids->data;
     for (int64_t i = 0; i < ids->shape[0]; i++)
         if (id[i] < 0 || id[i] >= rows)
             return ds__fail(error, DS_INVALID_ARGUMENT, "id %d at position %lld is outside the table of %lld rows",
-                            id[i], (long long)i, (long long)rows);
+                            id[i], (long long)(first + i), (long long)rows);
     return DS_OK;
 }
 

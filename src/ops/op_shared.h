@@ -19,16 +19,18 @@ static inline const ds__value *ds__input(const ds_graph *graph, const ds__node *
 
 /* DS_OK when input i has this type and rank (rank -1: any of at least 1). */
 ds_status ds__expect(const ds_graph *graph, const ds__node *node, int i, ds_dtype dtype, int rank, ds_error *error);
-/* DS_OK when input i is a floating-point value (weights may be stored as F16 or BF16) of this rank. */
+/* DS_OK when input i is a floating-point value of this rank (weights may be stored as F16, BF16, or codes with scales).
+ */
 ds_status ds__expect_float(const ds_graph *graph, const ds__node *node, int i, int rank, ds_error *error);
 /* DS_OK when input i is a vector as long as the last dimension of input 0. */
 ds_status ds__expect_row(const ds_graph *graph, const ds__node *node, int i, ds_error *error);
 /* Two shapes that disagree, as a sentence. */
 ds_status ds__shapes_disagree(const ds_graph *graph, const ds__node *node, int a, int b, ds_error *error);
 
-/* Data that comes from outside at each run, checked before it is used as an index: the numbers of rows of a table, and
+/* Data that comes from outside at each run, checked before it is used as an index: the numbers of rows of a table (the
+ * first of them stands at `first` in the batch), and
  * the starts of sequences (from 0 to `tokens`, each at least one token long). */
-ds_status ds__check_ids(const ds_tensor *ids, int64_t rows, ds_error *error);
+ds_status ds__check_ids(const ds_tensor *ids, int64_t rows, int64_t first, ds_error *error);
 ds_status ds__check_seq_start(const ds_tensor *seq_start, int64_t tokens, ds_error *error);
 
 static inline ds_dim ds__last_dim(const ds__shape *shape) { return shape->dims[shape->rank - 1]; }

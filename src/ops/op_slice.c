@@ -41,6 +41,7 @@ const ds__op ds__op_slice = {
     .reference = reference,
     .view = view,
     .in_place = {DS__IN_PLACE_NONE},
+    .by_rows = true,
     .print = print,
 };
 

@@ -31,6 +31,7 @@ const ds__op ds__op_softmax = {
     .flops = flops,
     .reference = reference,
     .in_place = {0, DS__IN_PLACE_NONE},
+    .by_rows = true,
 };
 
 ds_value ds__softmax(ds_graph *graph, ds_value x) {

@@ -26,11 +26,12 @@ static bool can_join(const ds_graph *graph, const ds__node *node) {
            is_plain_weight(graph, node->inputs[DS__LINEAR_WEIGHT]) && (bias < 0 || is_plain_weight(graph, bias));
 }
 
-/* Input `input` of both is absent, or of one dtype. */
+/* Input `input` of both is absent, or of one dtype and precision. */
 static bool alike(const ds_graph *graph, const ds__node *a, const ds__node *b, int input) {
     int32_t left = a->inputs[input], right = b->inputs[input];
     if (left < 0 || right < 0) return left < 0 && right < 0;
-    return graph->values[left].dtype == graph->values[right].dtype;
+    return graph->values[left].dtype == graph->values[right].dtype &&
+           graph->values[left].precision == graph->values[right].precision;
 }
 
 static group find_group(const ds_graph *graph, size_t first) {

@@ -99,20 +99,22 @@ static ds_value pooled(ds__model_builder *builder, ds_value hidden, ds_pooling p
     return normalize ? ds__l2_normalize(builder->graph, rows, NORMALIZE_EPSILON) : rows;
 }
 
-ds_status ds__folder_build_graph(const ds__folder *folder, ds_output output, ds_pooling pooling, bool normalize,
-                                 ds_graph *graph, bool *used, ds_error *error) {
+ds_status ds__folder_build_graph(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
+                                 ds_error *error) {
     const ds__architecture *architecture = folder->architecture;
     const ds__model_config *config = &folder->config;
-    if (output == DS_OUTPUT_LOGITS && config->head == DS_HEAD_NONE)
+    if (wish->output == DS_OUTPUT_LOGITS && config->head == DS_HEAD_NONE)
         return ds__fail(error, DS_UNSUPPORTED,
                         "%s: the model is a %s, which has no head that this version can run; classes need a "
                         "%sForSequenceClassification or %sForTokenClassification",
                         folder->path, config->architecture, architecture->class_name, architecture->class_name);
     ds__model_builder builder;
     ds__model_builder_init(&builder, graph, architecture, config, folder->weights, used);
+    builder.plan = wish->plan;
     ds_value out = architecture->encode(&builder);
-    if (output == DS_OUTPUT_EMBEDDING) out = pooled(&builder, out, pooling, normalize);
-    if (output == DS_OUTPUT_LOGITS) out = architecture->classify(&builder, out);
+    builder.plan.precision = wish->plan.otherwise; /* a head is small, and what it decides is near its result */
+    if (wish->output == DS_OUTPUT_EMBEDDING) out = pooled(&builder, out, wish->pooling, wish->normalize);
+    if (wish->output == DS_OUTPUT_LOGITS) out = architecture->classify(&builder, out);
     ds__graph_output(graph, "out", out);
     if (ds__graph_ok(graph)) return DS_OK;
     return ds__fail(error, graph->error.status, "%s", graph->error.message);

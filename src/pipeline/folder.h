@@ -16,7 +16,7 @@ typedef struct ds__folder {
     ds_pooling pooling; /* never AUTO */
     bool normalize;
     int32_t embed_max_tokens; /* where embedding truncates: at most the model's positions */
-    ds_model_info info;       /* the same for the user; info.precision is left to the caller */
+    ds_model_info info;       /* the same for the user; what it computes in is left to the caller */
 } ds__folder;
 
 /* Reads everything but the tokenizer. On failure nothing is left open, `out` need not be closed. */
@@ -24,8 +24,15 @@ ds_status ds__folder_open(ds__heap *heap, const char *path, ds__folder *out, ds_
 void ds__folder_close(ds__folder *folder);
 
 /* Builds what `output` asks for into an empty graph: inputs as in ds__model_builder, one output named "out".
- * pooling and normalize are read for DS_OUTPUT_EMBEDDING only. used: see ds__model_builder; may be NULL. */
-ds_status ds__folder_build_graph(const ds__folder *folder, ds_output output, ds_pooling pooling, bool normalize,
-                                 ds_graph *graph, bool *used, ds_error *error) DS_MUST_CHECK;
+ * pooling and normalize are read for DS_OUTPUT_EMBEDDING only. plan: of the encoder; heads get its `otherwise`. used:
+ * see ds__model_builder; may be NULL. */
+typedef struct ds__graph_wish {
+    ds_output output;
+    ds_pooling pooling;
+    bool normalize;
+    ds__precision_plan plan;
+} ds__graph_wish;
+ds_status ds__folder_build_graph(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
+                                 ds_error *error) DS_MUST_CHECK;
 
 #endif

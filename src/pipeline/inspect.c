@@ -30,8 +30,9 @@ static ds_status mark_used(ds_inspection *inspection, ds_output output, ds_error
     ds_graph *graph;
     ds_error problem;
     DS_TRY(ds__graph_create(inspection->context, &graph, error));
-    ds_status status = ds__folder_build_graph(&inspection->folder, output, inspection->folder.pooling,
-                                              inspection->folder.normalize, graph, inspection->used, &problem);
+    ds__graph_wish wish = {
+        .output = output, .pooling = inspection->folder.pooling, .normalize = inspection->folder.normalize};
+    ds_status status = ds__folder_build_graph(&inspection->folder, &wish, graph, inspection->used, &problem);
     ds__graph_destroy(graph);
     return note(inspection, status, &problem, error);
 }

@@ -34,13 +34,17 @@ void ds__task_symbols(const ds__task_program *program, int64_t tokens, int64_t t
 
 static ds_status make_program(ds_model *model, ds__task task, ds__task_program *entry, ds_error *error) {
     ds_graph *graph;
-    ds_output output = task == DS__TASK_HIDDEN   ? DS_OUTPUT_HIDDEN
-                       : task == DS__TASK_LOGITS ? DS_OUTPUT_LOGITS
-                                                 : DS_OUTPUT_EMBEDDING;
     int embed = task >= DS__TASK_EMBED ? task - DS__TASK_EMBED : 0;
+    ds__graph_wish wish = {
+        .output = task == DS__TASK_HIDDEN   ? DS_OUTPUT_HIDDEN
+                  : task == DS__TASK_LOGITS ? DS_OUTPUT_LOGITS
+                                            : DS_OUTPUT_EMBEDDING,
+        .pooling = (ds_pooling)(DS_POOLING_MEAN + embed / 2),
+        .normalize = embed % 2 == 1,
+        .plan = model->plan,
+    };
     DS_TRY(ds__graph_create(model->context, &graph, error));
-    ds_status status = ds__folder_build_graph(&model->folder, output, (ds_pooling)(DS_POOLING_MEAN + embed / 2),
-                                              embed % 2 == 1, graph, NULL, error);
+    ds_status status = ds__folder_build_graph(&model->folder, &wish, graph, NULL, error);
     if (status != DS_OK) {
         ds__graph_destroy(graph);
         return status;
@@ -71,22 +75,54 @@ static ds_status open_tokenizer(ds_model *model, ds_error *error) {
     return DS_OK;
 }
 
+/* Makes the precision plan: AUTO as the first backend says, patterns copied, since programs are made later too. */
+static ds_status plan_precision(ds_model *model, const ds_model_options *options, ds_error *error) {
+    ds__arena *arena = &model->folder.arena;
+    bool narrow = options->precision == DS_PRECISION_BFLOAT16;
+    const char **patterns = ds__arena_zeroed(arena, (options->exclude_count + 1) * sizeof *patterns);
+    bool copied = patterns != NULL;
+    for (size_t i = 0; copied && i < options->exclude_count; i++) {
+        patterns[i] = ds__arena_copy(arena, ds__str_of(options->exclude[i])).data;
+        copied = patterns[i] != NULL;
+    }
+    if (!copied) return ds__alloc_failed(&model->context->heap, sizeof *patterns, "patterns of weights", error);
+    model->info.precision_why = "as asked for";
+    if (options->precision == DS_PRECISION_AUTO) {
+        model->info.precision_why = "the first backend knows float32 only";
+        narrow = model->backends[0]->fastest &&
+                 model->backends[0]->fastest(&model->info.precision_why) == DS__PRECISION_BF16;
+    }
+    model->info.precision = narrow ? DS_PRECISION_BFLOAT16 : DS_PRECISION_FLOAT32;
+    model->plan.otherwise = narrow ? DS__PRECISION_BF16 : DS__PRECISION_F32;
+    model->plan.precision = options->quantization == DS_QUANTIZATION_INT8 ? DS__PRECISION_INT8 : model->plan.otherwise;
+    model->plan.exclude = patterns;
+    model->plan.exclude_count = options->exclude_count;
+    return DS_OK;
+}
+
+static void count_int8(ds_model *model, const ds__program *program) {
+    const ds_graph *graph = ds__program_graph(program);
+    for (size_t v = 0; v < graph->value_count; v++)
+        model->info.int8_weights += graph->values[v].precision == DS__PRECISION_INT8 && !graph->values[v].part_count;
+}
+
 static ds_status prepare(ds_model *model, const ds_model_options *options, ds_error *error) {
     const ds__folder *folder = &model->folder;
-    const ds__task_program *unused;
+    const ds__task_program *first;
+    DS_TRY(plan_precision(model, options, error));
     DS_TRY(ds__weight_store_create(model->context, &model->store, error));
     for (size_t i = 0; i < ds__weights_shards(folder->weights); i++)
         DS_TRY(ds__weight_store_add_map(model->store, ds__weights_map(folder->weights, i), error));
     if (!options->without_tokenizer) DS_TRY(open_tokenizer(model, error));
     /* The programs that will be asked for first are made now, so that a bad tensor is found and time is spent here. */
-    if (model->info.head != DS_HEAD_NONE) DS_TRY(ds__model_program(model, DS__TASK_LOGITS, &unused, error));
-    return ds__model_program(model, ds__embed_task(folder->pooling, folder->normalize), &unused, error);
+    if (model->info.head != DS_HEAD_NONE) DS_TRY(ds__model_program(model, DS__TASK_LOGITS, &first, error));
+    DS_TRY(ds__model_program(model, ds__embed_task(folder->pooling, folder->normalize), &first, error));
+    count_int8(model, first->program);
+    return DS_OK;
 }
 
 ds_status ds__model_open(ds_context *context, const char *path, const ds_model_options *options,
                          const ds__backend *const *backends, size_t backend_count, ds_model **out, ds_error *error) {
-    if (options->precision == DS_PRECISION_BFLOAT16)
-        return ds__fail(error, DS_UNSUPPORTED, "this version computes in float32 only; bfloat16 was asked for");
     ds_model *model = ds__alloc_zeroed(&context->heap, sizeof *model);
     if (!model) return ds__alloc_failed(&context->heap, sizeof *model, "a model", error);
     model->context = context;
@@ -99,7 +135,6 @@ ds_status ds__model_open(ds_context *context, const char *path, const ds_model_o
     }
     pthread_mutex_init(&model->lock, NULL);
     model->info = model->folder.info;
-    model->info.precision = DS_PRECISION_FLOAT32;
     status = prepare(model, options, error);
     if (status != DS_OK) {
         ds__model_close(model);

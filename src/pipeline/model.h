@@ -35,7 +35,8 @@ struct ds_model {
     const ds__backend *const *backends;
     size_t backend_count;
     ds_model_info info;
-    pthread_mutex_t lock; /* of the programs, which are made when first asked for */
+    ds__precision_plan plan; /* of the encoder's matrices */
+    pthread_mutex_t lock;    /* of the programs, which are made when first asked for */
     ds__task_program programs[DS__TASK_COUNT];
 };
 

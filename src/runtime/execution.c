@@ -1,6 +1,7 @@
 /* The executor: binds sizes and pointers, then runs the nodes one by one. */
 #include "base/context_internal.h"
 #include "base/error.h"
+#include "runtime/blocks.h"
 #include "runtime/program_internal.h"
 
 struct ds__execution {
@@ -112,8 +113,7 @@ ds_status ds__execution_reserve(ds__execution *execution, const int64_t *symbols
         for (int32_t i = 0; i < graph->symbol_count; i++) execution->bound[i] = bound[i];
     }
     /* Looked at every time: another execution's failed growth may have taken the shared memory away. */
-    size_t scratch_bytes =
-        execution->program->scratch_floats * sizeof(float) * (size_t)ds__pool_threads(graph->context->pool);
+    size_t scratch_bytes = ds__program_scratch(execution->program);
     ds_status status = workspace_grow(execution->workspace, execution->plan_bytes, scratch_bytes, error);
     if (status != DS_OK) { /* a smaller batch must not fail for a bound that could not be had */
         execution->plan_bytes = 0;
@@ -171,6 +171,46 @@ static void copy_dense(const ds_tensor *tensor, char *out) {
                columns * element);
 }
 
+static ds_status run_nodes(const ds__execution *execution, size_t first, size_t last, ds_error *error) {
+    const ds__program *program = execution->program;
+    const ds_graph *graph = program->graph;
+    ds__pool *pool = graph->context->pool;
+    ds__run run = {.pool = pool,
+                   .threads = ds__pool_threads(pool),
+                   .scratch = execution->workspace->scratch,
+                   .scratch_floats = program->scratch_floats};
+    for (size_t i = first; i < last; i++) {
+        if (graph->nodes[i].op->view) continue;
+        ds_status status = program->backends[i]->run(&execution->calls[i], &run, error);
+        if (status != DS_OK) return ds__fail_in(error, status, "node %zu (%s)", i, graph->nodes[i].op->name);
+    }
+    return DS_OK;
+}
+
+/* Segments in blocks where they have the rows for it, everything else node by node. */
+static ds_status run_all(const ds__execution *execution, ds_error *error) {
+    const ds__program *program = execution->program;
+    const ds__storage *storage = &program->storage;
+    const ds__blocks blocks = {.graph = program->graph,
+                               .storage = storage,
+                               .backends = program->backends,
+                               .calls = execution->calls,
+                               .tensors = execution->tensors,
+                               .pool = program->graph->context->pool,
+                               .scratch = execution->workspace->scratch,
+                               .scratch_floats = program->scratch_floats};
+    size_t next = 0;
+    for (int32_t s = 0; s < storage->segment_count; s++) {
+        const ds__segment *segment = &storage->segments[s];
+        int64_t rows = ds__dim_size(segment->rows, execution->symbols);
+        if (rows < storage->blocks_from) continue;
+        DS_TRY(run_nodes(execution, next, (size_t)segment->first, error));
+        DS_TRY(ds__blocks_run(&blocks, segment, rows, error));
+        next = (size_t)segment->last;
+    }
+    return run_nodes(execution, next, program->graph->node_count, error);
+}
+
 ds_status ds__execution_run(ds__execution *execution, const int64_t *symbols, const void *const *inputs,
                             void *const *outputs, ds_error *error) {
     const ds__program *program = execution->program;
@@ -178,12 +218,7 @@ ds_status ds__execution_run(ds__execution *execution, const int64_t *symbols, co
     DS_TRY(ds__execution_reserve(execution, symbols, error));
     DS_TRY(bind_shapes(execution, symbols, error));
     bind_pointers(execution, inputs, outputs);
-    ds__run run = {graph->context->pool, execution->workspace->scratch, program->scratch_floats};
-    for (size_t i = 0; i < graph->node_count; i++) {
-        if (graph->nodes[i].op->view) continue;
-        ds_status status = program->backends[i]->run(&execution->calls[i], &run, error);
-        if (status != DS_OK) return ds__fail_in(error, status, "node %zu (%s)", i, graph->nodes[i].op->name);
-    }
+    DS_TRY(run_all(execution, error));
     for (size_t i = 0; i < graph->output_count; i++) { /* views, and a value that is named twice */
         const ds_tensor *tensor = &execution->tensors[graph->outputs[i].value];
         if (tensor->data != outputs[i]) copy_dense(tensor, outputs[i]);

@@ -3,6 +3,7 @@
 #include "runtime/plan.h"
 
 #include "base/error.h"
+#include "runtime/segments.h"
 
 enum { PLAN_ALIGNMENT = 64 };
 
@@ -18,6 +19,17 @@ bool ds__value_elements(const ds__value *value, const int64_t *symbols, size_t *
 static bool value_bytes(const ds__value *value, const int64_t *symbols, size_t *bytes) {
     return ds__value_elements(value, symbols, bytes) && ds__size_mul(*bytes, ds_dtype_size(value->dtype), bytes) &&
            ds__size_add(*bytes, PLAN_ALIGNMENT - 1, bytes) && (*bytes = *bytes / PLAN_ALIGNMENT * PLAN_ALIGNMENT, true);
+}
+
+/* Values that live in blocks need memory for all their rows only where there are too few for blocks. */
+static bool root_bytes(const ds_graph *graph, const ds__storage *storage, int32_t root, const int64_t *symbols,
+                       size_t *bytes) {
+    ds__value value = graph->values[root];
+    if (storage->is_local[root]) {
+        int64_t rows = ds__dim_size(value.shape.dims[0], symbols);
+        value.shape.dims[0] = ds__dim_of(rows < storage->blocks_from ? rows : storage->blocks_from);
+    }
+    return value_bytes(&value, symbols, bytes);
 }
 
 static bool is_output(const ds_graph *graph, int32_t value) {
@@ -126,7 +138,7 @@ static size_t find_place(const placement *p, int32_t value, size_t bytes) {
             int32_t other = p->placed[i];
             size_t other_bytes = 0;
             bool meet = storage->first[other] <= storage->last[value] && storage->first[value] <= storage->last[other];
-            if (!meet || !value_bytes(&p->graph->values[other], p->symbols, &other_bytes)) continue;
+            if (!meet || !root_bytes(p->graph, storage, other, p->symbols, &other_bytes)) continue;
             size_t start = (size_t)p->offset[other];
             if (place < start + other_bytes && start < place + bytes) {
                 place = start + other_bytes;
@@ -143,9 +155,9 @@ static size_t order_by_size(const ds_graph *graph, const ds__storage *storage, c
     for (size_t v = 0; v < graph->value_count; v++) {
         size_t bytes = 0, other = 0;
         if (!is_planned(graph, storage, (int32_t)v)) continue;
-        value_bytes(&graph->values[v], symbols, &bytes);
+        root_bytes(graph, storage, (int32_t)v, symbols, &bytes);
         size_t at = count++;
-        while (at > 0 && value_bytes(&graph->values[order[at - 1]], symbols, &other) && other < bytes) {
+        while (at > 0 && root_bytes(graph, storage, order[at - 1], symbols, &other) && other < bytes) {
             order[at] = order[at - 1];
             at--;
         }
@@ -171,7 +183,7 @@ ds_status ds__plan_offsets(const ds_graph *graph, const ds__storage *storage, co
     size_t count = order_by_size(graph, storage, symbols, order);
     for (size_t i = 0; i < count; i++) {
         size_t bytes = 0, end;
-        value_bytes(&graph->values[order[i]], symbols, &bytes);
+        root_bytes(graph, storage, order[i], symbols, &bytes);
         placement so_far = {graph, storage, symbols, offset, order, i};
         size_t place = find_place(&so_far, order[i], bytes);
         if (!ds__size_add(place, bytes, &end) || end > INT64_MAX)

@@ -13,6 +13,13 @@ typedef struct ds__storage {
     bool *is_view;         /* [values] */
     bool *is_bound;        /* [values]: a graph output that lies in the caller's memory */
     int32_t *first, *last; /* [values] roots only: the nodes that make and last read the memory; -1: not a temporary */
+    /* What ds__segments_find adds. */
+    struct ds__segment *segments;
+    int32_t segment_count;
+    int64_t blocks_from;   /* rows: fewer are run node by node */
+    bool *is_local;        /* [values] roots only: lives within one segment, in the memory of a block of rows */
+    int64_t *local_offset; /* [values] there, in bytes */
+    size_t local_bytes;    /* of one worker, a multiple of 64 */
 } ds__storage;
 
 /* Fills `storage` (arrays from the arena). */

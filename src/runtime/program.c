@@ -4,6 +4,11 @@
 #include "base/context_internal.h"
 #include "base/error.h"
 
+size_t ds__program_scratch(const ds__program *program) {
+    size_t of_one = program->scratch_floats * sizeof(float) + program->storage.local_bytes;
+    return of_one * (size_t)ds__pool_threads(program->graph->context->pool);
+}
+
 const ds_graph *ds__program_graph(const ds__program *program) { return program->graph; }
 const ds__backend *ds__program_backend(const ds__program *program, size_t node) { return program->backends[node]; }
 
@@ -28,16 +33,25 @@ static ds_status choose_backends(ds__program *program, const ds__program_options
     return DS_OK;
 }
 
+/* Goes through all weights twice: how much memory they need together, then making them. */
 static ds_status prepare_weights(ds__program *program, ds__weight_store *store, ds_error *error) {
     const ds_graph *graph = program->graph;
-    for (size_t i = 0; i < graph->node_count; i++)
-        for (int32_t k = 0; k < graph->nodes[i].input_count; k++) {
-            int32_t value = graph->nodes[i].inputs[k];
-            if (value < 0 || graph->values[value].kind != DS__VALUE_WEIGHT) continue;
-            const ds__weight_form *form = program->backends[i]->weight_form(&graph->nodes[i], k);
-            ds_tensor *tensor = &program->weight_tensors[i * DS__MAX_INPUTS + (size_t)k];
-            DS_TRY(ds__weight_store_get(store, graph, value, form, tensor, error));
-        }
+    size_t needed = 0;
+    for (int making = 0; making < 2; making++) {
+        for (size_t i = 0; i < graph->node_count; i++)
+            for (int32_t k = 0; k < graph->nodes[i].input_count; k++) {
+                int32_t value = graph->nodes[i].inputs[k];
+                size_t bytes = 0;
+                if (value < 0 || graph->values[value].kind != DS__VALUE_WEIGHT) continue;
+                const ds__weight_form *form = program->backends[i]->weight_form(graph, &graph->nodes[i], k);
+                ds_tensor *tensor = &program->weight_tensors[i * DS__MAX_INPUTS + (size_t)k];
+                DS_TRY(making ? ds__weight_store_get(store, graph, value, form, tensor, error)
+                              : ds__weight_store_need(store, graph, value, form, &bytes, error));
+                if (!ds__size_add(needed, bytes, &needed))
+                    return ds__fail(error, DS_SHAPE_MISMATCH, "the weights together exceed the address space");
+            }
+        if (!making) DS_TRY(ds__weight_store_reserve(store, needed, error));
+    }
     return DS_OK;
 }
 
@@ -68,7 +82,8 @@ static ds_status compile(ds__program *program, ds__weight_store *store, const ds
     DS_TRY(choose_backends(program, options, error));
     DS_TRY(prepare_weights(program, store, error));
     DS_TRY(measure_scratch(program, error));
-    return ds__storage_analyse(graph, &program->arena, &program->storage, error);
+    DS_TRY(ds__storage_analyse(graph, &program->arena, &program->storage, error));
+    return ds__segments_find(graph, program->backends, &program->arena, &program->storage, error);
 }
 
 ds_status ds__program_create(ds_graph *graph_take, ds__weight_store *store, const ds__program_options *options,
@@ -105,6 +120,6 @@ ds_status ds__program_memory_for(const ds__program *program, const int64_t *symb
                                   &memory->side_by_side, error);
     ds__free(heap, offset, offset_bytes);
     ds__free(heap, order, order_bytes);
-    memory->scratch = program->scratch_floats * sizeof(float) * (size_t)ds__pool_threads(graph->context->pool);
+    memory->scratch = ds__program_scratch(program);
     return status;
 }

@@ -1,14 +1,15 @@
-/* The weight store: a list of derived forms, looked up by form and sources under a lock (only while programs are made).
- */
+/* The weight store: a list of derived forms, looked up by form and sources under a lock (only while programs are made);
+ * a form is made by all threads of the pool. */
 #include "runtime/weights.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/context_internal.h"
 #include "base/error.h"
 #include "tensor/convert.h"
 
-enum { MAX_PARTS = 8, WIDEN_ROWS = 64 };
+enum { MAX_PARTS = 8, TASK_ROWS = 64 };
 
 /* A derived form: made from the rows of `parts` source tensors. */
 typedef struct derived {
@@ -17,6 +18,7 @@ typedef struct derived {
     int32_t parts;
     void *data;
     size_t bytes;
+    bool in_slab;
 } derived;
 
 struct ds__weight_store {
@@ -26,23 +28,28 @@ struct ds__weight_store {
     size_t map_count, map_capacity;
     derived *items;
     size_t item_count, item_capacity;
+    /* One block for the forms of the first program, so that they share large pages. */
+    char *slab;
+    size_t slab_bytes, slab_used;
 };
 
 /* One source tensor as rows. */
 typedef struct source {
-    const unsigned char *data;
+    const unsigned char *data, *scales; /* scales: of DS_I8, perhaps unaligned */
     ds_dtype dtype;
     size_t rows, cols;
 } source;
 
-static bool raw_floats(size_t rows, size_t cols, size_t *floats) { return ds__size_mul(rows, cols, floats); }
-
-static void put_dense(const float *rows, size_t ld, size_t count, size_t cols, size_t first, float *out) {
-    for (size_t i = 0; i < count; i++) memcpy(out + (first + i) * cols, rows + i * ld, cols * sizeof *rows);
+static bool dense_bytes(size_t rows, size_t cols, size_t *bytes) {
+    return ds__size_mul(rows, cols, bytes) && ds__size_mul(*bytes, sizeof(float), bytes);
 }
 
-const ds__weight_form ds__weight_form_raw = {"raw", raw_floats, NULL};
-const ds__weight_form ds__weight_form_dense = {"dense", raw_floats, put_dense};
+static void put_dense(const float *rows, size_t ld, size_t count, size_t cols, size_t first, void *out) {
+    for (size_t i = 0; i < count; i++) memcpy((float *)out + (first + i) * cols, rows + i * ld, cols * sizeof *rows);
+}
+
+const ds__weight_form ds__weight_form_raw = {.name = "raw"};
+const ds__weight_form ds__weight_form_dense = {"dense", DS_F32, dense_bytes, NULL, put_dense, NULL};
 
 ds_status ds__weight_store_create(ds_context *context, ds__weight_store **out, ds_error *error) {
     ds__weight_store *store = ds__alloc_zeroed(&context->heap, sizeof *store);
@@ -56,7 +63,9 @@ ds_status ds__weight_store_create(ds_context *context, ds__weight_store **out, d
 void ds__weight_store_destroy(ds__weight_store *store) {
     if (!store) return;
     ds__heap *heap = &store->context->heap;
-    for (size_t i = 0; i < store->item_count; i++) ds__free(heap, store->items[i].data, store->items[i].bytes);
+    for (size_t i = 0; i < store->item_count; i++)
+        if (!store->items[i].in_slab) ds__free(heap, store->items[i].data, store->items[i].bytes);
+    ds__free(heap, store->slab, store->slab_bytes);
     ds__free(heap, store->items, store->item_capacity * sizeof *store->items);
     ds__free(heap, store->maps, store->map_capacity * sizeof *store->maps);
     pthread_mutex_destroy(&store->lock);
@@ -80,7 +89,7 @@ uint64_t ds__weight_store_bytes(ds__weight_store *store) {
 }
 
 static source source_of(const ds__value *value) {
-    source s = {.data = value->data, .dtype = value->dtype, .rows = 1, .cols = 1};
+    source s = {.data = value->data, .scales = value->scales, .dtype = value->dtype, .rows = 1, .cols = 1};
     if (value->shape.rank > 0) s.rows = (size_t)value->shape.dims[0].base;
     for (int i = 1; i < value->shape.rank; i++) s.cols *= (size_t)value->shape.dims[i].base;
     return s;
@@ -96,32 +105,78 @@ static void drop_pages(const ds__weight_store *store, const source *s) {
     }
 }
 
-/* Brings one source into the form, widening a block of rows at a time where it is not stored as floats. */
-static ds_status put_source(ds__weight_store *store, const source *s, const derived *into, size_t first,
-                            ds_error *error) {
-    size_t element = ds_dtype_size(s->dtype), bytes = WIDEN_ROWS * s->cols * sizeof(float);
-    if (s->dtype == DS_F32 && (uintptr_t)s->data % sizeof(float) == 0) {
-        into->form->put((const float *)(const void *)s->data, s->cols, s->rows, s->cols, first, into->data);
-        return DS_OK;
+/* Bringing sources into a form, shared out over the pool: task by task a block of rows of one source. */
+typedef struct fill_job {
+    const derived *into;
+    const source *source;
+    size_t first;         /* the source's place in the whole */
+    float *blocks;        /* for each worker TASK_ROWS rows of floats, where the source holds something else */
+    _Atomic bool refused; /* a type that cannot be widened */
+} fill_job;
+
+/* Rows of codes: handed on as they are, or widened into `block`. */
+static void put_codes(const fill_job *job, size_t row, size_t count, float *block) {
+    const source *s = job->source;
+    const derived *into = job->into;
+    const int8_t *codes = (const int8_t *)s->data + row * s->cols;
+    float scales[TASK_ROWS];
+    memcpy(scales, s->scales + row * sizeof *scales, count * sizeof *scales);
+    if (into->form->put_codes) {
+        into->form->put_codes(codes, scales, count, s->cols, job->first + row, into->data);
+        return;
     }
-    ds__heap *heap = &store->context->heap;
-    float *block = ds__alloc(heap, bytes);
-    if (!block) return ds__alloc_failed(heap, bytes, "widening a weight", error);
-    ds_status status = DS_OK;
-    for (size_t row = 0; row < s->rows && status == DS_OK; row += WIDEN_ROWS) {
-        size_t count = s->rows - row < WIDEN_ROWS ? s->rows - row : WIDEN_ROWS;
-        status = ds__widen_to_f32(s->dtype, s->data + row * s->cols * element, block, count * s->cols);
-        if (status == DS_OK) into->form->put(block, s->cols, count, s->cols, first + row, into->data);
-    }
-    ds__free(heap, block, bytes);
-    return status;
+    for (size_t i = 0; i < count; i++)
+        for (size_t p = 0; p < s->cols; p++) block[i * s->cols + p] = (float)codes[i * s->cols + p] * scales[i];
+    into->form->put(block, s->cols, count, s->cols, job->first + row, into->data);
 }
 
-static ds_status fill(ds__weight_store *store, const source *sources, const derived *into, ds_error *error) {
+static void put_part(void *argument, int task, int worker) {
+    fill_job *job = argument;
+    const source *s = job->source;
+    const derived *into = job->into;
+    size_t row = (size_t)task * TASK_ROWS, count = s->rows - row < TASK_ROWS ? s->rows - row : TASK_ROWS;
+    float *block = job->blocks ? job->blocks + (size_t)worker * TASK_ROWS * s->cols : NULL;
+    if (s->dtype == DS_I8) {
+        put_codes(job, row, count, block);
+    } else if (!block) {
+        const float *rows = (const float *)(const void *)s->data + row * s->cols;
+        into->form->put(rows, s->cols, count, s->cols, job->first + row, into->data);
+    } else {
+        const unsigned char *stored = s->data + row * s->cols * ds_dtype_size(s->dtype);
+        if (ds__widen_to_f32(s->dtype, stored, block, count * s->cols) != DS_OK)
+            atomic_store(&job->refused, true);
+        else
+            into->form->put(block, s->cols, count, s->cols, job->first + row, into->data);
+    }
+}
+
+static ds_status put_source(ds__weight_store *store, const source *s, const derived *into, size_t first,
+                            ds_error *error) {
+    ds__heap *heap = &store->context->heap;
+    ds__pool *pool = store->context->pool;
+    fill_job job = {.into = into, .source = s, .first = first};
+    bool as_floats = s->dtype == DS_F32 && (uintptr_t)s->data % sizeof(float) == 0;
+    size_t bytes = (size_t)ds__pool_threads(pool) * TASK_ROWS * s->cols * sizeof(float);
+    if (!as_floats) job.blocks = ds__alloc(heap, bytes);
+    if (!as_floats && !job.blocks) return ds__alloc_failed(heap, bytes, "widening a weight", error);
+    ds__pool_run(pool, (int)((s->rows + TASK_ROWS - 1) / TASK_ROWS), put_part, &job);
+    ds__free(heap, job.blocks, bytes);
+    if (!job.refused) return DS_OK;
+    return ds__fail(error, DS_UNSUPPORTED, "a weight of type %s cannot be widened to float32", ds_dtype_name(s->dtype));
+}
+
+static size_t rows_of(const source *sources, int32_t parts) {
+    size_t rows = 0;
+    for (int32_t i = 0; i < parts; i++) rows += sources[i].rows;
+    return rows;
+}
+
+static ds_status fill(ds__weight_store *store, const source *sources, derived *into, ds_error *error) {
     if (into->form == &ds__weight_form_raw) {
         memcpy(into->data, sources[0].data, into->bytes);
     } else {
         size_t first = 0;
+        if (into->form->start) into->form->start(rows_of(sources, into->parts), sources[0].cols, into->data);
         for (int32_t i = 0; i < into->parts; i++) {
             DS_TRY(put_source(store, &sources[i], into, first, error));
             first += sources[i].rows;
@@ -131,30 +186,10 @@ static ds_status fill(ds__weight_store *store, const source *sources, const deri
     return DS_OK;
 }
 
-/* Makes the form and remembers it. */
-static ds_status derive(ds__weight_store *store, const char *name, const source *sources, derived *item,
-                        ds_error *error) {
-    ds__heap *heap = &store->context->heap;
-    size_t rows = 0, floats;
-    for (int32_t i = 0; i < item->parts; i++) rows += sources[i].rows;
-    bool fits =
-        item->form->floats(rows, sources[0].cols, &floats) &&
-        ds__size_mul(floats, item->form == &ds__weight_form_raw ? ds_dtype_size(sources[0].dtype) : sizeof(float),
-                     &item->bytes);
-    if (!fits)
-        return ds__fail(error, DS_SHAPE_MISMATCH, "weight \"%s\" of %zu x %zu elements is too large", name, rows,
-                        sources[0].cols);
-    if (!ds__grow(heap, (void **)&store->items, &store->item_capacity, store->item_count + 1, sizeof *store->items))
-        return ds__alloc_failed(heap, sizeof *store->items, "the list of weights", error);
-    item->data = ds__alloc_zeroed(heap, item->bytes);
-    if (!item->data) return ds__alloc_failed(heap, item->bytes, name, error);
-    ds_status status = fill(store, sources, item, error);
-    if (status != DS_OK) {
-        ds__free(heap, item->data, item->bytes);
-        return status;
-    }
-    store->items[store->item_count++] = *item;
-    return DS_OK;
+static bool form_bytes(const ds__weight_form *form, const source *first, size_t rows, size_t *bytes) {
+    if (form == &ds__weight_form_raw)
+        return ds__size_mul(rows, first->cols, bytes) && ds__size_mul(*bytes, ds_dtype_size(first->dtype), bytes);
+    return form->bytes(rows, first->cols, bytes) && rows / TASK_ROWS < INT32_MAX;
 }
 
 static const derived *find(const ds__weight_store *store, const derived *wanted) {
@@ -167,26 +202,84 @@ static const derived *find(const ds__weight_store *store, const derived *wanted)
     return NULL;
 }
 
+/* What a weight in a form is made of; data is NULL. */
+static ds_status describe(const ds_graph *graph, int32_t index, const ds__weight_form *form, derived *item,
+                          source *sources, ds_error *error) {
+    const ds__value *value = &graph->values[index];
+    *item = (derived){.form = form, .parts = value->part_count ? value->part_count : 1};
+    if (item->parts > MAX_PARTS)
+        return ds__fail(error, DS_INTERNAL, "weight \"%s\" has %d parts, at most %d are possible", value->name,
+                        item->parts, MAX_PARTS);
+    for (int32_t i = 0; i < item->parts; i++) {
+        sources[i] = source_of(value->part_count ? &graph->values[value->parts[i]] : value);
+        item->sources[i] = sources[i].data;
+    }
+    size_t rows = rows_of(sources, item->parts);
+    if (form_bytes(form, sources, rows, &item->bytes)) return DS_OK;
+    return ds__fail(error, DS_SHAPE_MISMATCH, "weight \"%s\" of %zu x %zu elements is too large", value->name, rows,
+                    sources[0].cols);
+}
+
+/* Whether the weight can be used where it lies. */
+static bool is_in_place(const derived *item, const source *first) {
+    bool aligned = (uintptr_t)first->data % ds_dtype_size(first->dtype) == 0;
+    return item->parts == 1 && aligned &&
+           (item->form == &ds__weight_form_raw || (item->form == &ds__weight_form_dense && first->dtype == DS_F32));
+}
+
+ds_status ds__weight_store_need(ds__weight_store *store, const ds_graph *graph, int32_t index,
+                                const ds__weight_form *form, size_t *bytes, ds_error *error) {
+    derived item;
+    source sources[MAX_PARTS];
+    DS_TRY(describe(graph, index, form, &item, sources, error));
+    pthread_mutex_lock(&store->lock);
+    *bytes = is_in_place(&item, sources) || find(store, &item) ? 0 : (item.bytes + 63) / 64 * 64;
+    pthread_mutex_unlock(&store->lock);
+    return DS_OK;
+}
+
+ds_status ds__weight_store_reserve(ds__weight_store *store, size_t bytes, ds_error *error) {
+    ds_status status = DS_OK;
+    pthread_mutex_lock(&store->lock);
+    if (!store->slab && bytes) {
+        store->slab = ds__alloc(&store->context->heap, bytes);
+        store->slab_bytes = store->slab ? bytes : 0;
+        if (!store->slab) status = ds__alloc_failed(&store->context->heap, bytes, "the packed weights", error);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+/* Makes the form and remembers it. */
+static ds_status derive(ds__weight_store *store, const char *name, const source *sources, derived *item,
+                        ds_error *error) {
+    ds__heap *heap = &store->context->heap;
+    if (!ds__grow(heap, (void **)&store->items, &store->item_capacity, store->item_count + 1, sizeof *store->items))
+        return ds__alloc_failed(heap, sizeof *store->items, "the list of weights", error);
+    item->in_slab = item->bytes <= store->slab_bytes - store->slab_used;
+    item->data = item->in_slab ? store->slab + store->slab_used : ds__alloc(heap, item->bytes);
+    if (!item->data) return ds__alloc_failed(heap, item->bytes, name, error);
+    ds_status status = fill(store, sources, item, error);
+    if (status != DS_OK) {
+        if (!item->in_slab) ds__free(heap, item->data, item->bytes);
+        return status;
+    }
+    if (item->in_slab) store->slab_used += (item->bytes + 63) / 64 * 64;
+    store->items[store->item_count++] = *item;
+    return DS_OK;
+}
+
 ds_status ds__weight_store_get(ds__weight_store *store, const ds_graph *graph, int32_t index,
                                const ds__weight_form *form, ds_tensor *out, ds_error *error) {
     const ds__value *value = &graph->values[index];
-    derived item = {.form = form, .parts = value->part_count ? value->part_count : 1};
+    derived item;
     source sources[MAX_PARTS];
-    if (item.parts > MAX_PARTS)
-        return ds__fail(error, DS_INTERNAL, "weight \"%s\" has %d parts, at most %d are possible", value->name,
-                        item.parts, MAX_PARTS);
-    for (int32_t i = 0; i < item.parts; i++) {
-        sources[i] = source_of(value->part_count ? &graph->values[value->parts[i]] : value);
-        item.sources[i] = sources[i].data;
-    }
     int64_t shape[DS_MAX_RANK];
+    DS_TRY(describe(graph, index, form, &item, sources, error));
     for (int i = 0; i < value->shape.rank; i++) shape[i] = value->shape.dims[i].base;
-    ds_dtype dtype = form == &ds__weight_form_raw ? value->dtype : DS_F32;
+    ds_dtype dtype = form == &ds__weight_form_raw ? value->dtype : form->dtype;
     *out = ds_tensor_dense(dtype, value->shape.rank, shape, NULL);
-    bool aligned = (uintptr_t)sources[0].data % ds_dtype_size(value->dtype) == 0;
-    bool in_place = item.parts == 1 && aligned &&
-                    (form == &ds__weight_form_raw || (form == &ds__weight_form_dense && value->dtype == DS_F32));
-    if (in_place) {
+    if (is_in_place(&item, sources)) {
         out->data = (void *)sources[0].data;
         return DS_OK;
     }

@@ -196,7 +196,6 @@ class Edges(Case):
         self.failed(run("embed", model, "--text-column", "a"), 2, "--text-column", "lines", "--delimiter")
         self.failed(run("classify", model, "--texts", "a.txt", "--text-pair-column", "b"), 2, "--text-pair-column", "a.txt")
         self.failed(run("classify", model, "--top-k", str(1 << 32)), 2, "--top-k")
-        self.failed(run("bench", model, "--quantization", "int8"), 2, "--quantization")
         self.failed(run("bench", model, "--seconds", "nan"), 2, "--seconds")
         self.failed(run("embed", model, "--dtype", "int4"), 2, "--dtype", "float32")
         self.failed(run("embed", model, model), 2, "too many")
@@ -214,7 +213,7 @@ class Edges(Case):
     def test_memory_limit(self) -> None:
         texts = b"Where is my card? I want my money back.\n" * 300
         free = run("embed", MODELS / "bert_base", text=texts).stdout
-        for size in ("600K", "600KB", "600KiB", "614400", "1M"):
+        for size in ("900K", "900KB", "900KiB", "921600", "1M"):
             self.assertEqual(run("embed", MODELS / "bert_base", "--memory-limit", size, text=texts).stdout, free, size)
         self.failed(run("embed", MODELS / "bert_base", "--memory-limit", "50K", text=texts), 1, "51200")
 
@@ -485,7 +484,7 @@ class Answers(Case):
                 text = texts_of(model).read_bytes() * 20
                 want = run(command, MODELS / model, "--threads", "1", text=text)
                 self.assertEqual(want.stdout.count(b"\n"), text.count(b"\n"))
-                for options in (["--threads", "2"], ["--memory-limit", "1M"], ["--dtype", "float32"]):
+                for options in (["--threads", "2"], ["--memory-limit", "2M"], ["--dtype", "float32"]):
                     result = run(command, MODELS / model, *options, text=text)
                     self.assertEqual((result.returncode, result.stdout), (0, want.stdout), options)
                 refused = run(command, MODELS / model, "--memory-limit", "24K", text=text)
@@ -503,12 +502,9 @@ class Answers(Case):
                 self.failed(run(command, MODELS / model, "--nonsense"), 2, "--nonsense")
                 for option, value in (("--threads", "0"), ("--threads", "two"), ("--threads", "1000000"),
                                       ("--max-seq-len", "-3"), ("--max-seq-len", "1e3"), ("--memory-limit", " -1"),
-                                      ("--memory-limit", ""), ("--dtype", "half")):
+                                      ("--memory-limit", ""), ("--dtype", "half"), ("--quantization", "int4")):
                     self.failed(run(command, MODELS / model, option, value), 2, option, value)
                 self.failed(run(command, ""), 2, "MODEL is empty")
-                if command not in ("tokenize", "inspect"):  # which compute nothing
-                    self.failed(run(command, MODELS / model, "--dtype", "bfloat16", text=b"hi"), 1, "float32 only",
-                                "bfloat16")
                 if command in ("embed", "classify", "tag", "tokenize"):
                     self.failed(run(command, MODELS / model, "--texts", self.folder / "a.txt"), 1, "a.txt",
                                 "No such file")

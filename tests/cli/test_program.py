@@ -175,7 +175,6 @@ class Program(unittest.TestCase):
         self.refuses(1, "no/such/folder", "embed", "no/such/folder", text=TEXT)
         self.refuses(1, "no/such/file", "embed", MODELS / "bert_base", "--texts", "no/such/file")
         self.refuses(1, "BertModel has no head for sequence classification", "classify", MODELS / "bert_base", text=TEXT)
-        self.refuses(1, "bfloat16", "embed", MODELS / "bert_base", "--dtype", "bfloat16", text=TEXT)
         self.refuses(1, "memory limit of 10240", "embed", MODELS / "bert_base", "--memory-limit", "10K", text=TEXT)
         for command in ("embed", "tokenize"):
             self.assertEqual(len(run(command, "no/such/folder", text=TEXT).stderr.splitlines()), 1, "one sentence")

@@ -18,7 +18,8 @@ static ds_status build(ds_context *context, const ds__folder *folder, ds_output 
     ds_graph *graph;
     ds_status status = ds__graph_create(context, &graph, &error);
     if (status != DS_OK) return status;
-    status = ds__folder_build_graph(folder, output, folder->pooling, folder->normalize, graph, NULL, &error);
+    ds__graph_wish wish = {.output = output, .pooling = folder->pooling, .normalize = folder->normalize};
+    status = ds__folder_build_graph(folder, &wish, graph, NULL, &error);
     ds__graph_destroy(graph);
     return status;
 }

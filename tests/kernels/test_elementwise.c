@@ -167,6 +167,49 @@ static void widening_is_exact(void **state) {
     guard_free(y);
 }
 
+/* The nearest bfloat16 by its definition: of the two around x, the one that is nearer, or the even one. */
+static uint16_t nearest_bf16(float x) {
+    const uint32_t bits = ds__f32_to_bits(x);
+    const uint16_t below = (uint16_t)(bits >> 16); /* towards zero */
+    const uint32_t rest = bits & 0xffff;
+    return (uint16_t)(below + (rest > 0x8000 || (rest == 0x8000 && (below & 1))));
+}
+
+static void check_narrowed(const char *name, const float *x, const uint16_t *y, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t expected = isnan(x[i]) ? ds__f32_to_bf16(x[i]) : nearest_bf16(x[i]);
+        if (isnan(x[i]) && !isnan(value_of_bf16(y[i]))) fail_msg("%s: a NaN became 0x%04x", name, y[i]);
+        if (y[i] != expected)
+            fail_msg("%s: 0x%08x narrowed to 0x%04x, should be 0x%04x", name, ds__f32_to_bits(x[i]), y[i], expected);
+    }
+}
+
+/* Every upper half with lower halves at, beside and far from the tie, denormals, infinities and NaNs among them. */
+static void narrowing_is_to_the_nearest_even(void **state) {
+    static const uint16_t lower[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0x1234, 0xbcde};
+    enum { LOWER = sizeof lower / sizeof *lower, N = 65536 * LOWER };
+    float *x = guard_alloc(N * sizeof *x);
+    uint16_t *y = guard_alloc(N * sizeof *y);
+    for (uint32_t i = 0; i < N; i++) x[i] = ds__f32_from_bits(i / LOWER << 16 | lower[i % LOWER]);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        if (!runs_here(&variants[v]->kernel)) continue;
+        const char *name = variants[v]->kernel.name;
+        variants[v]->narrow_bf16(x, y, N);
+        check_narrowed(name, x, y, N);
+        for (size_t n = 0; n <= 70; n++) { /* at the guarded ends, then what lies behind the last one */
+            memset(y + N - n, 0x55, n * sizeof *y);
+            variants[v]->narrow_bf16(x + N - n, y + N - n, n);
+            check_narrowed(name, x + N - n, y + N - n, n);
+            memset(y, 0x55, 100 * sizeof *y);
+            variants[v]->narrow_bf16(x + 0x3f80 * LOWER, y, n);
+            check_narrowed(name, x + 0x3f80 * LOWER, y, n);
+            for (size_t i = n; i < 100; i++) assert_int_equal(y[i], 0x5555);
+        }
+    }
+    guard_free(x);
+    guard_free(y);
+}
+
 static void the_chosen_one_is_allowed(void **state) {
     const ds__kernel *kernel = &ds__elementwise_f32_choose()->kernel;
     assert_true(ds__cpu_allows(kernel->isa));
@@ -176,8 +219,11 @@ static void the_chosen_one_is_allowed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(add_and_mul_are_exact),     cmocka_unit_test(add_and_mul_of_specials),
-        cmocka_unit_test(activations_of_all_sizes),  cmocka_unit_test(widening_is_exact),
+        cmocka_unit_test(add_and_mul_are_exact),
+        cmocka_unit_test(add_and_mul_of_specials),
+        cmocka_unit_test(activations_of_all_sizes),
+        cmocka_unit_test(widening_is_exact),
+        cmocka_unit_test(narrowing_is_to_the_nearest_even),
         cmocka_unit_test(the_chosen_one_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@
 #include "kernels/peak/peak.h"
 #include "kernels/reduce/reduce.h"
 
-enum { CHOICES = 7 };
+enum { CHOICES = 11 };
 
 static void choose_all(const ds__kernel *chosen[CHOICES]) {
     chosen[0] = &ds__gemm_f32_choose()->kernel;
@@ -29,6 +29,10 @@ static void choose_all(const ds__kernel *chosen[CHOICES]) {
     chosen[4] = &ds__reduce_f32_choose()->kernel;
     chosen[5] = &ds__embed_f32_choose()->kernel;
     chosen[6] = &ds__peak_f32_choose()->kernel;
+    chosen[7] = &ds__gemm_bf16_choose()->kernel;
+    chosen[8] = &ds__gemm_s8_choose()->kernel;
+    chosen[9] = &ds__peak_bf16_choose()->kernel;
+    chosen[10] = &ds__peak_s8_choose()->kernel;
 }
 
 static void test_every_row_is_named_after_its_file(void **state) {
@@ -169,7 +173,7 @@ static void test_environment_caps_the_choice(void **state) {
     }
 }
 
-static const ds__peak_f32 *const peaks[] = {
+static const ds__peak *const peaks[] = {
 #define DS_KERNEL(op, isa) &ds__##op##_##isa,
 #include "kernels/peak/peak_variants.def"
 #undef DS_KERNEL

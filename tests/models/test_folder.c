@@ -216,7 +216,8 @@ static void description(void **state) {
 static void build(const ds__folder *folder, ds_output output, bool *used, char shape[160], char inputs[160]) {
     ds_graph *graph;
     assert_int_equal(ds__graph_create(context, &graph, &error), DS_OK);
-    if (ds__folder_build_graph(folder, output, folder->pooling, folder->normalize, graph, used, &error) != DS_OK)
+    ds__graph_wish wish = {.output = output, .pooling = folder->pooling, .normalize = folder->normalize};
+    if (ds__folder_build_graph(folder, &wish, graph, used, &error) != DS_OK)
         fail_msg("%s: %s", folder->path, error.message);
     assert_int_equal(ds__graph_verify(graph, &error), DS_OK);
     assert_int_equal(graph->output_count, 1);
@@ -312,8 +313,10 @@ static void logits_need_a_head(void **state) {
         ds_graph *graph;
         open_tiny(&folder, names[i]);
         assert_int_equal(ds__graph_create(context, &graph, &error), DS_OK);
-        assert_int_equal(ds__folder_build_graph(&folder, DS_OUTPUT_LOGITS, DS_POOLING_MEAN, false, graph, NULL, &error),
-                         DS_UNSUPPORTED);
+        assert_int_equal(
+            ds__folder_build_graph(&folder, &(ds__graph_wish){.output = DS_OUTPUT_LOGITS, .pooling = DS_POOLING_MEAN},
+                                   graph, NULL, &error),
+            DS_UNSUPPORTED);
         assert_non_null(strstr(error.message, classes[i]));
         assert_non_null(strstr(error.message, "BertForSequenceClassification"));
         ds__graph_destroy(graph);

@@ -215,8 +215,6 @@ static void what_a_model_cannot_do_is_refused(void **state) {
     assert_int_equal(ds_forward(session, &batch, DS_OUTPUT_LOGITS, out, &error), DS_UNSUPPORTED);
     ds_session_destroy(session);
     ds_model_close(model);
-    ds_model_options half = {.precision = DS_PRECISION_BFLOAT16};
-    assert_int_equal(ds_model_open(context, folder, &half, &model, &error), DS_UNSUPPORTED);
 }
 
 int main(void) {

@@ -44,12 +44,20 @@ static void run_unit(const job *j, int64_t first, int64_t length, int64_t query,
     j->kernel->run(&args);
 }
 
+/* Queries of a unit: many, since they share the reading of the keys, but every thread should find several units. */
+static int64_t queries_of_unit(const job *j, int64_t length) {
+    enum { BLOCKS = 16, UNITS_PER_THREAD = 6 };
+    int64_t block = (int64_t)j->kernel->query_block, queries = BLOCKS * block;
+    while (queries > block && j->config.heads * ((length + queries - 1) / queries) < UNITS_PER_THREAD * j->run->threads)
+        queries /= 2;
+    return queries;
+}
+
 /* Task t runs the units whose place on the axis of accumulated cost falls into its share. */
 static void run_share(void *argument, int task, int worker) {
     const job *j = argument;
     double low = j->total_cost * task / j->tasks, high = j->total_cost * (task + 1) / j->tasks, at = 0;
     float *memory = j->run->scratch + (size_t)worker * j->run->scratch_floats;
-    int64_t block = (int64_t)j->kernel->query_block;
     for (int64_t s = 0; s < j->sequences && at < high; s++) {
         int64_t first = j->start[s], length = j->start[s + 1] - first;
         double cost = (double)length * (double)length * j->config.heads;
@@ -57,6 +65,7 @@ static void run_share(void *argument, int task, int worker) {
             at += cost;
             continue;
         }
+        const int64_t block = queries_of_unit(j, length);
         for (int64_t head = 0; head < j->config.heads; head++)
             for (int64_t query = 0; query < length; query += block) {
                 int64_t queries = length - query < block ? length - query : block;
@@ -85,7 +94,7 @@ static ds_status run(const ds__call *call, const ds__run *with, ds_error *error)
         double length = j.start[s + 1] - j.start[s];
         j.total_cost += length * length * j.config.heads;
     }
-    int threads = ds__pool_threads(with->pool);
+    int threads = with->threads;
     j.tasks = threads == 1 || j.total_cost < SMALL_COST ? 1 : threads * TASKS_PER_THREAD;
     ds__pool_run(with->pool, j.tasks, run_share, &j);
     return DS_OK;

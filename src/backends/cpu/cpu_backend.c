@@ -17,9 +17,9 @@ static bool supports(const ds_graph *graph, const ds__node *node) {
     return row && (!row->supports || row->supports(graph, node));
 }
 
-static const ds__weight_form *weight_form(const ds__node *node, int input) {
+static const ds__weight_form *weight_form(const ds_graph *graph, const ds__node *node, int input) {
     const ds__cpu_op *row = find(node->op);
-    return row->weight_form ? row->weight_form(node, input) : &ds__weight_form_dense;
+    return row->weight_form ? row->weight_form(graph, node, input) : &ds__weight_form_dense;
 }
 
 static bool scratch(const ds_graph *graph, const ds__node *node, size_t *floats) {
@@ -38,6 +38,8 @@ const ds__backend ds__backend_cpu = {
     .weight_form = weight_form,
     .scratch = scratch,
     .run = run,
+    .runs_rows = true,
+    .fastest = ds__cpu_fastest,
 };
 
 typedef struct range_job {
@@ -54,7 +56,7 @@ static void run_range(void *argument, int task, int worker) {
 
 void ds__cpu_split(const ds__call *call, const ds__run *run_with, int64_t count, int64_t elements, ds__range_fn fn) {
     enum { SMALL = 8192 }; /* elements: under this, waking a worker costs more than it brings */
-    int threads = ds__pool_threads(run_with->pool);
+    int threads = run_with->threads;
     range_job job = {call, fn, count, 2 * threads < count ? 2 * threads : count};
     if (threads == 1 || elements < SMALL)
         fn(call, 0, count);

@@ -13,7 +13,7 @@ typedef struct ds__cpu_op {
     /* NULL: every node of the operator. */
     bool (*supports)(const ds_graph *graph, const ds__node *node);
     /* NULL: every weight dense. */
-    const ds__weight_form *(*weight_form)(const ds__node *node, int input);
+    const ds__weight_form *(*weight_form)(const ds_graph *graph, const ds__node *node, int input);
     bool (*scratch)(const ds_graph *graph, const ds__node *node, size_t *floats);
     ds_status (*run)(const ds__call *call, const ds__run *run, ds_error *error);
 } ds__cpu_op;
@@ -21,6 +21,9 @@ typedef struct ds__cpu_op {
 extern const ds__cpu_op ds__cpu_linear, ds__cpu_attention, ds__cpu_gather, ds__cpu_pool;
 extern const ds__cpu_op ds__cpu_layer_norm, ds__cpu_l2_normalize, ds__cpu_softmax, ds__cpu_activation, ds__cpu_add,
     ds__cpu_mul;
+
+/* See ds__backend. */
+ds__precision ds__cpu_fastest(const char **why);
 
 /* Calls fn for ranges of [0, count) that together cover it: in one piece when the work (in elements) is small. */
 typedef void (*ds__range_fn)(const ds__call *call, int64_t first, int64_t last);

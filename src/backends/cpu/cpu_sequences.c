@@ -1,11 +1,47 @@
 /* Operators that know rows by number: looking rows up, and one row out of each sequence. */
 #include "backends/cpu/cpu_backend.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/embed/embed.h"
 #include "kernels/reduce/reduce.h"
 
-static const ds__weight_form *gather_form(const ds__node *node, int input) {
-    (void)node;
-    return input == 0 ? &ds__weight_form_raw : &ds__weight_form_dense; /* a table stays in its file */
+/* A table stays in its file unless it has to be narrower than it is stored: 8-bit rows carry their scale behind them,
+ * since what is looked up at once should lie side by side. */
+static bool table_s8_bytes(size_t rows, size_t cols, size_t *bytes) {
+    return ds__size_add(cols, sizeof(float), bytes) && ds__size_mul(*bytes, rows, bytes);
+}
+
+static void table_s8_put_codes(const int8_t *codes, const float *scales, size_t count, size_t cols, size_t first,
+                               void *out) {
+    char *to = (char *)out + first * (cols + sizeof *scales);
+    for (size_t i = 0; i < count; i++, to += cols + sizeof *scales) {
+        memcpy(to, codes + i * cols, cols);
+        memcpy(to + cols, &scales[i], sizeof *scales);
+    }
+}
+
+static void table_s8_put(const float *rows, size_t ld, size_t count, size_t cols, size_t first, void *out) {
+    ds__embed_f32_choose()->quantize(rows, ld, count, cols, (char *)out + first * (cols + sizeof(float)));
+}
+
+static bool table_bf16_bytes(size_t rows, size_t cols, size_t *bytes) {
+    return ds__size_mul(rows, cols, bytes) && ds__size_mul(*bytes, sizeof(uint16_t), bytes);
+}
+
+static void table_bf16_put(const float *rows, size_t ld, size_t count, size_t cols, size_t first, void *out) {
+    uint16_t *to = (uint16_t *)out + first * cols;
+    for (size_t i = 0; i < count; i++) ds__elementwise_f32_choose()->narrow_bf16(rows + i * ld, to + i * cols, cols);
+}
+
+static const ds__weight_form table_s8_form = {"table in int8",   DS_I8, table_s8_bytes, NULL, table_s8_put,
+                                              table_s8_put_codes};
+static const ds__weight_form table_bf16_form = {"table in bfloat16", DS_BF16, table_bf16_bytes, NULL,
+                                                table_bf16_put,      NULL};
+
+static const ds__weight_form *gather_form(const ds_graph *graph, const ds__node *node, int input) {
+    const ds__value *table = &graph->values[node->inputs[0]];
+    if (input != 0) return &ds__weight_form_dense;
+    if (table->precision == DS__PRECISION_INT8) return &table_s8_form;
+    return table->precision == DS__PRECISION_BF16 && table->dtype == DS_F32 ? &table_bf16_form : &ds__weight_form_raw;
 }
 
 static void gather_rows(const ds__call *call, int64_t first, int64_t last) {
@@ -16,7 +52,7 @@ static void gather_rows(const ds__call *call, int64_t first, int64_t last) {
 }
 
 static ds_status gather(const ds__call *call, const ds__run *with, ds_error *error) {
-    DS_TRY(ds__check_ids(call->inputs[1], call->inputs[0]->shape[0], error));
+    DS_TRY(ds__check_ids(call->inputs[1], call->inputs[0]->shape[0], with->first_row, error));
     ds__rows y = ds__rows_of(call->outputs[0]);
     if (y.rows && y.cols) ds__cpu_split(call, with, y.rows, y.rows * y.cols, gather_rows);
     return DS_OK;

@@ -8,8 +8,10 @@ static bool supports(const ds_graph *graph, const ds__node *node) {
     return node->op->reference != NULL;
 }
 
-static const ds__weight_form *weight_form(const ds__node *node, int input) {
-    return node->op == &ds__op_gather && input == 0 ? &ds__weight_form_raw : &ds__weight_form_dense;
+/* Precisions below float32 are a permission, not a duty. */
+static const ds__weight_form *weight_form(const ds_graph *graph, const ds__node *node, int input) {
+    bool codes = graph->values[node->inputs[input]].dtype == DS_I8;
+    return node->op == &ds__op_gather && input == 0 && !codes ? &ds__weight_form_raw : &ds__weight_form_dense;
 }
 
 static ds_status run(const ds__call *call, const ds__run *unused, ds_error *error) {

@@ -56,8 +56,8 @@ static void score(const ds__attention_block *block) {
     for (size_t part = 0; part < parts; part++) {
         size_t j = ds__part_begin(0, block->keys, part, parts);
         size_t rows = ds__part_begin(0, block->keys, part + 1, parts) - j;
-        score_tiles[vectors_of(block) - 1][rows](&(ds__tile){.a = args->k + (block->key + j) * args->ldk,
-                                                             .a_row = args->ldk,
+        score_tiles[vectors_of(block) - 1][rows](&(ds__tile){.a = block->k + j * block->ldk,
+                                                             .a_row = block->ldk,
                                                              .b = block->queries_t,
                                                              .b_row = LANES,
                                                              .k = args->head_dim,
@@ -133,12 +133,12 @@ static void sum_up(const ds__attention_block *block) {
         size_t rows = ds__part_begin(0, block->queries, part + 1, parts) - i;
         ds__tile tile = {.a = block->scores + i,
                          .a_row = LANES,
-                         .b_row = args->ldv,
+                         .b_row = block->ldv,
                          .k = block->keys,
                          .c_row = block->sums_row,
                          .add = block->key != 0};
         for (size_t c = 0, step; c < d; c += step) {
-            tile.b = args->v + block->key * args->ldv + c;
+            tile.b = block->v + c;
             tile.c = block->sums + i * block->sums_row + c;
             step = d - c >= 32 ? 32 : 16;
             tile.columns = d - c < 16 ? d - c : 16;

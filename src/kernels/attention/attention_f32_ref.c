@@ -17,7 +17,7 @@ static void load(const ds__attention_block *block) {
 static void score(const ds__attention_block *block) {
     const ds__attention_f32_args *args = block->args;
     for (size_t j = 0; j < block->keys; j++) {
-        const float *k = args->k + (block->key + j) * args->ldk;
+        const float *k = block->k + j * block->ldk;
         float sums[LANES] = {0};
         for (size_t c = 0; c < args->head_dim; c++)
             for (size_t lane = 0; lane < LANES; lane++) sums[lane] += k[c] * block->queries_t[c * LANES + lane];
@@ -57,7 +57,7 @@ static void sum_up(const ds__attention_block *block) {
         float *sums = block->sums + i * block->sums_row;
         for (size_t c = 0; c < args->head_dim; c++) sums[c] = block->key ? sums[c] * block->correction[i] : 0.0f;
         for (size_t j = 0; j < block->keys; j++) {
-            const float *v = args->v + (block->key + j) * args->ldv;
+            const float *v = block->v + j * block->ldv;
             for (size_t c = 0; c < args->head_dim; c++) sums[c] += block->scores[j * LANES + i] * v[c];
         }
     }

@@ -8,17 +8,28 @@
 #ifndef DS_KERNELS_ATTENTION_LOOPS_H
 #define DS_KERNELS_ATTENTION_LOOPS_H
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "kernels/attention/attention.h"
 
-enum { DS__ATTENTION_KEYS = 128 }; /* few enough that scores and rows of k and v stay near, many enough to amortise */
+enum {
+    DS__ATTENTION_KEYS = 128, /* few enough that scores and rows of k and v stay near, many enough to amortise */
+    DS__ATTENTION_GROUP =
+        16, /* blocks of queries that go through a tile of keys together, before it leaves the cache */
+    /* From so many blocks on, the tile's rows are first copied together: where they lie, all heads' columns stand
+     * between them, which leaves them few of the first cache's sets and a page each. */
+    DS__ATTENTION_COPY_FROM = 8,
+};
 
 /* The lanes beyond `queries` hold zeros in queries_t, take part in everything and are never written out. */
 typedef struct ds__attention_block {
     const ds__attention_f32_args *args;
-    size_t lanes;                    /* the variant's, a constant */
-    size_t first, queries;           /* rows of q: first .. first + queries, at most `lanes` */
-    size_t key, keys;                /* the present tile's */
+    size_t lanes;          /* the variant's, a constant */
+    size_t first, queries; /* rows of q: first .. first + queries, at most `lanes` */
+    size_t key, keys;      /* the present tile's */
+    const float *k, *v;    /* its rows: where they lie, or a copy without gaps */
+    size_t ldk, ldv;
     float *queries_t;                /* [head_dim][lanes], scaled */
     float *scores;                   /* [DS__ATTENTION_KEYS][lanes], then their exponentials */
     float *sums;                     /* [lanes][sums_row] */
@@ -37,8 +48,11 @@ typedef struct ds__attention_steps {
 
 static inline bool ds__attention_scratch(size_t lanes, size_t head_dim, size_t *floats) {
     size_t padded, bytes;
-    if (!ds__size_add(head_dim, 15, &padded) || !ds__size_mul(padded, 2 * lanes, floats)) return false;
-    return ds__size_add(*floats, lanes * (DS__ATTENTION_KEYS + 3), floats) &&
+    if (!ds__size_add(head_dim, 15, &padded) || !ds__size_mul(padded, 2, floats) || !ds__size_add(*floats, 3, floats) ||
+        !ds__size_mul(*floats, DS__ATTENTION_GROUP * lanes, floats))
+        return false;
+    return ds__size_add(*floats, lanes * DS__ATTENTION_KEYS, floats) &&
+           ds__size_mul(padded, 2 * DS__ATTENTION_KEYS, &bytes) && ds__size_add(*floats, bytes, floats) &&
            ds__size_mul(*floats, sizeof(float), &bytes);
 }
 
@@ -54,28 +68,84 @@ static inline bool ds__attention_masked(const ds__attention_block *block) {
     return block->args->mask == DS__MASK_CAUSAL && ds__attention_blind(block, block->key + block->keys - 1) > 0;
 }
 
-static inline void ds__attention_run(const ds__attention_steps *steps, const ds__attention_f32_args *args) {
-    const size_t lanes = steps->lanes;
-    ds__attention_block block = {.args = args, .lanes = lanes, .sums_row = (args->head_dim + 15) / 16 * 16};
+/* The block of queries that starts at `first`, with the `index`-th part of the scratch memory. */
+static inline ds__attention_block ds__attention_block_at(const ds__attention_steps *steps,
+                                                         const ds__attention_f32_args *args, size_t first,
+                                                         size_t index) {
+    const size_t lanes = steps->lanes, row = (args->head_dim + 15) / 16 * 16;
+    ds__attention_block block = {.args = args, .lanes = lanes, .first = first, .sums_row = row};
+    block.queries = args->queries - first < lanes ? args->queries - first : lanes;
     block.scores = args->scratch;
-    block.top = block.scores + DS__ATTENTION_KEYS * lanes;
+    block.top = block.scores + DS__ATTENTION_KEYS * lanes + index * lanes * (2 * row + 3);
     block.total = block.top + lanes;
     block.correction = block.total + lanes;
     block.sums = block.correction + lanes;
-    block.queries_t = block.sums + block.sums_row * lanes;
-    for (block.first = 0; block.first < args->queries; block.first += lanes) {
-        block.queries = args->queries - block.first < lanes ? args->queries - block.first : lanes;
-        size_t end = args->keys; /* no query of the block sees this key or a later one */
-        if (args->mask == DS__MASK_CAUSAL && args->first_query + block.first + block.queries < end)
-            end = args->first_query + block.first + block.queries;
-        steps->load(&block);
-        for (block.key = 0; block.key < end; block.key += DS__ATTENTION_KEYS) {
-            block.keys = end - block.key < DS__ATTENTION_KEYS ? end - block.key : DS__ATTENTION_KEYS;
-            steps->score(&block);
-            steps->weigh(&block);
-            steps->sum_up(&block);
+    block.queries_t = block.sums + row * lanes;
+    return block;
+}
+
+/* The first key that no query of the block sees. */
+static inline size_t ds__attention_end(const ds__attention_block *block) {
+    const ds__attention_f32_args *args = block->args;
+    const size_t seen = args->first_query + block->first + block->queries;
+    return args->mask == DS__MASK_CAUSAL && seen < args->keys ? seen : args->keys;
+}
+
+/* Points the block at the rows of its tile. */
+static inline void ds__attention_look(ds__attention_block *block) {
+    const ds__attention_f32_args *args = block->args;
+    block->k = args->k + block->key * args->ldk;
+    block->v = args->v + block->key * args->ldv;
+    block->ldk = args->ldk;
+    block->ldv = args->ldv;
+}
+
+/* Copies the rows of a tile together, behind everything else in the scratch memory. */
+static inline void ds__attention_copy(const ds__attention_steps *steps, ds__attention_block *block) {
+    const size_t d = block->args->head_dim, row = block->sums_row;
+    float *k =
+        block->args->scratch + DS__ATTENTION_KEYS * steps->lanes + DS__ATTENTION_GROUP * steps->lanes * (2 * row + 3);
+    float *v = k + DS__ATTENTION_KEYS * row;
+    for (size_t j = 0; j < block->keys; j++) {
+        memcpy(k + j * row, block->k + j * block->ldk, d * sizeof *k);
+        memcpy(v + j * row, block->v + j * block->ldv, d * sizeof *v);
+    }
+    block->k = k;
+    block->v = v;
+    block->ldk = block->ldv = row;
+}
+
+static inline void ds__attention_run(const ds__attention_steps *steps, const ds__attention_f32_args *args) {
+    ds__attention_block group[DS__ATTENTION_GROUP];
+    for (size_t first = 0; first < args->queries;) {
+        size_t count = 0;
+        for (; count < DS__ATTENTION_GROUP && first < args->queries; first += steps->lanes, count++) {
+            group[count] = ds__attention_block_at(steps, args, first, count);
+            steps->load(&group[count]);
         }
-        steps->store(&block);
+        const size_t end = ds__attention_end(&group[count - 1]);
+        for (size_t key = 0; key < end; key += DS__ATTENTION_KEYS) {
+            ds__attention_block tile = group[count - 1]; /* the one that sees most keys */
+            tile.key = key;
+            tile.keys = end - key < DS__ATTENTION_KEYS ? end - key : DS__ATTENTION_KEYS;
+            ds__attention_look(&tile);
+            if (count >= DS__ATTENTION_COPY_FROM) ds__attention_copy(steps, &tile);
+            for (size_t i = 0; i < count; i++) {
+                ds__attention_block block = group[i];
+                const size_t block_end = ds__attention_end(&block);
+                if (key >= block_end) continue;
+                block.key = key;
+                block.keys = block_end - key < DS__ATTENTION_KEYS ? block_end - key : DS__ATTENTION_KEYS;
+                block.k = tile.k;
+                block.v = tile.v;
+                block.ldk = tile.ldk;
+                block.ldv = tile.ldv;
+                steps->score(&block);
+                steps->weigh(&block);
+                steps->sum_up(&block);
+            }
+        }
+        for (size_t i = 0; i < count; i++) steps->store(&group[i]);
     }
 }
 

@@ -17,6 +17,8 @@ typedef struct ds__elementwise_f32 {
     /* Exact widening; x and y do not overlap. */
     void (*widen_f16)(const uint16_t *x, float *y, size_t n);
     void (*widen_bf16)(const uint16_t *x, float *y, size_t n);
+    /* To the nearest even, as ds__f32_to_bf16: the same bits from every variant; x and y do not overlap. */
+    void (*narrow_bf16)(const float *x, uint16_t *y, size_t n);
 } ds__elementwise_f32;
 
 const ds__elementwise_f32 *ds__elementwise_f32_choose(void);

@@ -41,6 +41,7 @@ static void activate(ds__activation activation, const float *x, float *y, size_t
 
 static void widen_f16(const uint16_t *x, float *y, size_t n) { ds__widen_f16_avx2(x, y, n); }
 static void widen_bf16(const uint16_t *x, float *y, size_t n) { ds__widen_bf16_avx2(x, y, n); }
+static void narrow_bf16(const float *x, uint16_t *y, size_t n) { ds__narrow_bf16_avx2(x, y, n); }
 
 const ds__elementwise_f32 ds__elementwise_f32_avx2 = {
     .kernel = DS_KERNEL_HEAD(elementwise, elementwise_f32, avx2, "8 floats at once, own exp, tanh and gelu"),
@@ -49,4 +50,5 @@ const ds__elementwise_f32 ds__elementwise_f32_avx2 = {
     .activate = activate,
     .widen_f16 = widen_f16,
     .widen_bf16 = widen_bf16,
+    .narrow_bf16 = narrow_bf16,
 };

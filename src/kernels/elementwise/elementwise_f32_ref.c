@@ -31,6 +31,10 @@ static void widen_bf16(const uint16_t *x, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = ds__bf16_to_f32(x[i]);
 }
 
+static void narrow_bf16(const float *x, uint16_t *y, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = ds__f32_to_bf16(x[i]);
+}
+
 const ds__elementwise_f32 ds__elementwise_f32_ref = {
     .kernel = DS_KERNEL_HEAD(elementwise, elementwise_f32, ref, "plain loops and the C library's exp, tanh and erf"),
     .add = add,
@@ -38,4 +42,5 @@ const ds__elementwise_f32 ds__elementwise_f32_ref = {
     .activate = activate,
     .widen_f16 = widen_f16,
     .widen_bf16 = widen_bf16,
+    .narrow_bf16 = narrow_bf16,
 };

@@ -51,5 +51,42 @@ static inline void ds__widen_bf16_avx2(const uint16_t *x, float *y, size_t n) {
     for (; i < n; i++) y[i] = ds__bf16_to_f32(x[i]);
 }
 
+/* As ds__f32_to_bf16, in the lower half of each lane: to the nearest even, and a NaN never becomes infinity. */
+static inline __m256i ds__to_bf16_lanes_avx2(__m256 x) {
+    const __m256i bits = _mm256_castps_si256(x), upper = _mm256_srli_epi32(bits, 16);
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    const __m256i payload = _mm256_and_si256(upper, _mm256_set1_epi32(0x7f));
+    const __m256i lost = _mm256_cmpeq_epi32(payload, _mm256_setzero_si256());
+    const __m256i kept = _mm256_or_si256(upper, _mm256_and_si256(lost, _mm256_set1_epi32(0x40))); /* of a NaN */
+    __m256i half = _mm256_add_epi32(bits, _mm256_and_si256(upper, _mm256_set1_epi32(1)));
+    half = _mm256_srli_epi32(_mm256_add_epi32(half, _mm256_set1_epi32(0x7fff)), 16);
+    return _mm256_blendv_epi8(half, kept, nan);
+}
+
+/* Sixteen floats, the first eight in `low`. */
+static inline __m256i ds__to_bf16_avx2(__m256 low, __m256 high) {
+    __m256i mixed = _mm256_packus_epi32(ds__to_bf16_lanes_avx2(low), ds__to_bf16_lanes_avx2(high));
+    return _mm256_permute4x64_epi64(mixed, 0xd8);
+}
+
+/* y[i] = x[i] to the nearest bfloat16. */
+static inline void ds__narrow_bf16_avx2(const float *x, uint16_t *y, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(y + i), ds__to_bf16_avx2(_mm256_loadu_ps(x + i), _mm256_loadu_ps(x + i + 8)));
+    for (; i < n; i++) y[i] = ds__f32_to_bf16(x[i]);
+}
+
+/* y[i] = scale * x[i]. */
+static inline void ds__widen_i8_avx2(const int8_t *x, float scale, float *y, size_t n) {
+    const __m256 factor = _mm256_set1_ps(scale);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i codes = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(x + i)));
+        _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), factor));
+    }
+    for (; i < n; i++) y[i] = (float)x[i] * scale;
+}
+
 #endif
 #endif

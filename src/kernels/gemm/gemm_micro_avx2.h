@@ -40,14 +40,10 @@ DS__VEC_INLINE void ds__tile_avx2(const ds__tile_kind kind, const ds__tile *tile
         _mm256_storeu_ps(c + (size_t)i * c_row + 8 * v, sums[i][v]);
 }
 
-/* to[c * ld_to + r] = scale * from[r * ld_from + c] for c in [0, columns) and all 8 r, zero where r >= rows; rows and
- * columns are 1..8. Three rounds of exchanging ever larger blocks between pairs of registers. */
-DS__VEC_INLINE void ds__transpose_avx2(const float *from, size_t ld_from, size_t rows, size_t columns, float scale,
-                                       float *to, size_t ld_to) {
-    const __m256i mask = ds__tail_avx2(columns);
-    __m256 x[8], y[8];
-    DS__UNROLL for (int i = 0; i < 8; i++) x[i] =
-        (size_t)i < rows ? _mm256_maskload_ps(from + (size_t)i * ld_from, mask) : _mm256_setzero_ps();
+/* x[c] gets lane c of all x[r], in the order of r, bit by bit: words of any kind.  Three rounds of exchanging ever
+ * larger blocks between pairs of registers. */
+DS__VEC_INLINE void ds__transpose_words_avx2(__m256 x[8]) {
+    __m256 y[8];
     DS__UNROLL for (int i = 0; i < 8; i += 2) {
         y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
         y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
@@ -61,11 +57,23 @@ DS__VEC_INLINE void ds__transpose_avx2(const float *from, size_t ld_from, size_t
     /* x[4 g + j] holds column j of rows 4 g .. 4 g + 3 in its lower half and column 4 + j in its upper one. */
     DS__UNROLL for (int j = 0; j < 4; j++) {
         y[j] = _mm256_permute2f128_ps(x[j], x[4 + j], 0x20);
-        y[4 + j] = _mm256_permute2f128_ps(x[j], x[4 + j], 0x31);
+        x[4 + j] = _mm256_permute2f128_ps(x[j], x[4 + j], 0x31);
+        x[j] = y[j];
     }
+}
+
+/* to[c * ld_to + r] = scale * from[r * ld_from + c] for c in [0, columns) and all 8 r, zero where r >= rows; rows and
+ * columns are 1..8. */
+DS__VEC_INLINE void ds__transpose_avx2(const float *from, size_t ld_from, size_t rows, size_t columns, float scale,
+                                       float *to, size_t ld_to) {
+    const __m256i mask = ds__tail_avx2(columns);
+    __m256 x[8];
+    DS__UNROLL for (int i = 0; i < 8; i++) x[i] =
+        (size_t)i < rows ? _mm256_maskload_ps(from + (size_t)i * ld_from, mask) : _mm256_setzero_ps();
+    ds__transpose_words_avx2(x);
     const __m256 factor = _mm256_set1_ps(scale);
     DS__UNROLL for (int c = 0; c < 8; c++) if ((size_t)c < columns)
-        _mm256_storeu_ps(to + (size_t)c * ld_to, _mm256_mul_ps(y[c], factor));
+        _mm256_storeu_ps(to + (size_t)c * ld_to, _mm256_mul_ps(x[c], factor));
 }
 
 /* clang-format on */

@@ -41,14 +41,10 @@ DS__VEC_INLINE void ds__tile_avx512(const ds__tile_kind kind, const ds__tile *ti
         _mm512_storeu_ps(c + (size_t)i * c_row + 16 * v, sums[i][v]);
 }
 
-/* to[c * ld_to + r] = scale * from[r * ld_from + c] for c in [0, columns) and all 16 r, zero where r >= rows; rows and
- * columns are 1..16. Four rounds of exchanging ever larger blocks between pairs of registers. */
-DS__VEC_INLINE void ds__transpose_avx512(const float *from, size_t ld_from, size_t rows, size_t columns, float scale,
-                                         float *to, size_t ld_to) {
-    const __mmask16 mask = ds__tail_avx512(columns);
-    __m512 x[16], y[16];
-    DS__UNROLL for (int i = 0; i < 16; i++) x[i] =
-        (size_t)i < rows ? _mm512_maskz_loadu_ps(mask, from + (size_t)i * ld_from) : _mm512_setzero_ps();
+/* x[c] gets lane c of all x[r], in the order of r, bit by bit: words of any kind. Four rounds of exchanging ever larger
+ * blocks between pairs of registers. */
+DS__VEC_INLINE void ds__transpose_words_avx512(__m512 x[16]) {
+    __m512 y[16];
     DS__UNROLL for (int i = 0; i < 16; i += 2) {
         y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
         y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
@@ -72,6 +68,17 @@ DS__VEC_INLINE void ds__transpose_avx512(const float *from, size_t ld_from, size
         x[4 + j] = _mm512_shuffle_f32x4(y[4 + j], y[12 + j], 0x88);
         x[12 + j] = _mm512_shuffle_f32x4(y[4 + j], y[12 + j], 0xdd);
     }
+}
+
+/* to[c * ld_to + r] = scale * from[r * ld_from + c] for c in [0, columns) and all 16 r, zero where r >= rows; rows and
+ * columns are 1..16. */
+DS__VEC_INLINE void ds__transpose_avx512(const float *from, size_t ld_from, size_t rows, size_t columns, float scale,
+                                         float *to, size_t ld_to) {
+    const __mmask16 mask = ds__tail_avx512(columns);
+    __m512 x[16];
+    DS__UNROLL for (int i = 0; i < 16; i++) x[i] =
+        (size_t)i < rows ? _mm512_maskz_loadu_ps(mask, from + (size_t)i * ld_from) : _mm512_setzero_ps();
+    ds__transpose_words_avx512(x);
     const __m512 factor = _mm512_set1_ps(scale);
     DS__UNROLL for (int c = 0; c < 16; c++) if ((size_t)c < columns)
         _mm512_storeu_ps(to + (size_t)c * ld_to, _mm512_mul_ps(x[c], factor));

@@ -1,4 +1,4 @@
-/* The choice among the peak loops. */
+/* The choice among the loops, op by op. */
 #include "kernels/peak/peak.h"
 
 static const ds__kernel *const rows[] = {
@@ -7,6 +7,10 @@ static const ds__kernel *const rows[] = {
 #undef DS_KERNEL
 };
 
-const ds__peak_f32 *ds__peak_f32_choose(void) {
-    return (const ds__peak_f32 *)ds__kernel_choose(rows, sizeof rows / sizeof *rows);
+static const ds__peak *choose(const char *op) {
+    return (const ds__peak *)ds__kernel_choose_op(rows, sizeof rows / sizeof *rows, op);
 }
+
+const ds__peak *ds__peak_f32_choose(void) { return choose("peak_f32"); }
+const ds__peak *ds__peak_bf16_choose(void) { return choose("peak_bf16"); }
+const ds__peak *ds__peak_s8_choose(void) { return choose("peak_s8"); }

@@ -23,7 +23,7 @@ static uint64_t run(uint64_t rounds) {
     return rounds * STEPS * CHAINS * LANES * 2;
 }
 
-const ds__peak_f32 ds__peak_f32_avx2 = {
+const ds__peak ds__peak_f32_avx2 = {
     .kernel = DS_KERNEL_HEAD(peak, peak_f32, avx2, "12 independent 256-bit sums"),
     .run = run,
 };

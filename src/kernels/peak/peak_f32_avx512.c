@@ -23,7 +23,7 @@ static uint64_t run(uint64_t rounds) {
     return rounds * STEPS * CHAINS * LANES * 2;
 }
 
-const ds__peak_f32 ds__peak_f32_avx512 = {
+const ds__peak ds__peak_f32_avx512 = {
     .kernel = DS_KERNEL_HEAD(peak, peak_f32, avx512, "16 independent 512-bit sums"),
     .run = run,
 };

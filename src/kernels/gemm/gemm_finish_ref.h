@@ -1,0 +1,15 @@
+/* The epilogue of the portable products: one float of the result at a time. */
+#ifndef DS_KERNELS_GEMM_FINISH_REF_H
+#define DS_KERNELS_GEMM_FINISH_REF_H
+
+#include "kernels/elementwise/vec_math_ref.h"
+#include "kernels/gemm/gemm.h"
+
+/* x: the sum with the bias in it. */
+static inline void ds__gemm_finish_ref(const ds__gemm_args *args, float x, size_t row, size_t column) {
+    x = ds__activate_ref(args->activation, x);
+    if (args->residual) x += args->residual[row * args->ldr + column];
+    args->c[row * args->ldc + column] = x;
+}
+
+#endif

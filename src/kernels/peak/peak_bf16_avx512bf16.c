@@ -1,0 +1,35 @@
+/* 16 independent chains of the CPU's own products of bfloat16 pairs. */
+#include <immintrin.h>
+
+#include "kernels/peak/peak.h"
+
+/* Named variables and not an array: they stay in registers whatever the compiler is asked to optimise. */
+#define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define START(i) __m512 sum##i = _mm512_setzero_ps();
+#define STEP(i)                                                                                                        \
+    {                                                                                                                  \
+        HIDE(left)                                                                                                     \
+        sum##i = _mm512_dpbf16_ps(sum##i, left, right);                                                                \
+    }
+/* The product must not be worked out once and for all: its operand claims to change. */
+#define HIDE(x) __asm__ volatile("" : "+v"(x));
+/* An empty statement that claims to change the register, so that its chain cannot be dropped. */
+#define KEEP(i) __asm__ volatile("" : "+v"(sum##i));
+
+enum { CHAINS = 16, PRODUCTS = 32, STEPS = 4 };
+
+static uint64_t run(uint64_t rounds) {
+    __m512bh left = (__m512bh)_mm512_setzero_si512();
+    const __m512bh right = left;
+    EACH(START)
+    for (uint64_t round = 0; round < rounds; round++) {
+        EACH(STEP) EACH(STEP) EACH(STEP) EACH(STEP)
+    }
+    EACH(KEEP)
+    return rounds * STEPS * CHAINS * PRODUCTS * 2;
+}
+
+const ds__peak ds__peak_bf16_avx512bf16 = {
+    .kernel = DS_KERNEL_HEAD(peak, peak_bf16, avx512bf16, "16 independent sums of bfloat16 pairs"),
+    .run = run,
+};

@@ -1,0 +1,35 @@
+/* Independent chains of 8-bit products added in pairs, and in pairs again, with 512-bit registers. */
+#include <immintrin.h>
+
+#include "kernels/peak/peak.h"
+
+/* Named variables and not an array: they stay in registers whatever the compiler is asked to optimise. */
+#define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define START(i) __m512i sum##i = _mm512_setzero_si512();
+#define STEP(i)                                                                                                        \
+    {                                                                                                                  \
+        HIDE(left)                                                                                                     \
+        sum##i = _mm512_add_epi32(sum##i, _mm512_madd_epi16(_mm512_maddubs_epi16(left, right), ones));                 \
+    }
+/* The product must not be worked out once and for all: its operand claims to change. */
+#define HIDE(x) __asm__ volatile("" : "+v"(x));
+/* An empty statement that claims to change the register, so that its chain cannot be dropped. */
+#define KEEP(i) __asm__ volatile("" : "+v"(sum##i));
+
+enum { CHAINS = 16, PRODUCTS = 64, STEPS = 4 };
+
+static uint64_t run(uint64_t rounds) {
+    __m512i left = _mm512_set1_epi8(1);
+    const __m512i right = left, ones = _mm512_set1_epi16(1);
+    EACH(START)
+    for (uint64_t round = 0; round < rounds; round++) {
+        EACH(STEP) EACH(STEP) EACH(STEP) EACH(STEP)
+    }
+    EACH(KEEP)
+    return rounds * STEPS * CHAINS * PRODUCTS * 2;
+}
+
+const ds__peak ds__peak_s8_avx512 = {
+    .kernel = DS_KERNEL_HEAD(peak, peak_s8, avx512, "16 independent sums of 8-bit products in pairs, 512 bits"),
+    .run = run,
+};
