@@ -1,6 +1,6 @@
 /* 10,000 calls with random batch sizes and lengths: prints resident memory and the library's own bytes as CSV.
  *
- *   soak MODEL [CALLS] > soak.csv        then bench/plot_soak.py soak.csv soak.svg */
+ *   soak MODEL [CALLS [float32|bfloat16|int8]] > soak.csv        then bench/plot_soak.py soak.csv soak.svg */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,12 +46,16 @@ int main(int argc, char **argv) {
     ds_session *session;
     ds__random random = {1};
     int calls = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 10000;
+    const char *precision = argc > 3 ? argv[3] : "float32";
+    ds_model_options options = {0};
+    if (strcmp(precision, "bfloat16") == 0) options.precision = DS_PRECISION_BFLOAT16;
+    if (strcmp(precision, "int8") == 0) options.quantization = DS_QUANTIZATION_INT8;
     if (argc < 2) {
-        fprintf(stderr, "usage: soak MODEL [CALLS]\n");
+        fprintf(stderr, "usage: soak MODEL [CALLS [float32|bfloat16|int8]]\n");
         return 2;
     }
     if (ds_context_create(NULL, &context, &error) != DS_OK) return fail("context", &error);
-    if (ds_model_open(context, argv[1], NULL, &model, &error) != DS_OK) return fail("model", &error);
+    if (ds_model_open(context, argv[1], &options, &model, &error) != DS_OK) return fail("model", &error);
     if (ds_session_create(model, &session, &error) != DS_OK) return fail("session", &error);
     static char memory[MAX_TEXTS][MAX_WORDS * WORD_BYTES];
     ds_text texts[MAX_TEXTS];

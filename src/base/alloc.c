@@ -8,17 +8,10 @@
 
 #include "base/error.h"
 
-/* Packed weights and activations are read from end to end at each run: with 4 KiB pages, making them costs as much as
- * filling them, and their look-up misses. */
-enum { LARGE_PAGE = 2 << 20, LARGE_PAGES_FROM = 4 << 20 };
-
 static void *libc_allocate(void *user, size_t bytes, size_t alignment) {
     (void)user;
     void *memory = NULL;
-    bool large = bytes >= LARGE_PAGES_FROM;
-    if (posix_memalign(&memory, large ? LARGE_PAGE : alignment, bytes) != 0) return NULL;
-    if (large) madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE); /* a hint: refusing it costs nothing */
-    return memory;
+    return posix_memalign(&memory, alignment, bytes) == 0 ? memory : NULL;
 }
 
 static void libc_release(void *user, void *memory, size_t bytes) {
@@ -64,6 +57,13 @@ void *ds__alloc(ds__heap *heap, size_t bytes) {
     bool by_limit = heap->limit && !injected && !reserved;
     atomic_store_explicit(&heap->refused_bytes, by_limit ? bytes : 0, memory_order_relaxed);
     return NULL;
+}
+
+void ds__hint_large_pages(void *memory, size_t bytes) {
+    enum { LARGE_PAGE = 2 << 20 };
+    uintptr_t first = ((uintptr_t)memory + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    uintptr_t end = ((uintptr_t)memory + bytes) / LARGE_PAGE * LARGE_PAGE;
+    if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE); /* refusing it costs nothing */
 }
 
 void *ds__alloc_zeroed(ds__heap *heap, size_t bytes) {

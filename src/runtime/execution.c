@@ -33,6 +33,7 @@ static ds_status workspace_grow(ds__workspace *workspace, size_t buffer_bytes, s
         workspace->buffer = ds__alloc(workspace->heap, buffer_bytes);
         if (!workspace->buffer) return ds__alloc_failed(workspace->heap, buffer_bytes, "activations", error);
         workspace->buffer_bytes = buffer_bytes;
+        ds__hint_large_pages(workspace->buffer, buffer_bytes);
     }
     if (scratch_bytes > workspace->scratch_bytes) {
         ds__free(workspace->heap, workspace->scratch, workspace->scratch_bytes);

@@ -28,7 +28,7 @@ struct ds__weight_store {
     size_t map_count, map_capacity;
     derived *items;
     size_t item_count, item_capacity;
-    /* One block for the forms of the first program, so that they share large pages. */
+    /* One block for the forms of the first program, one behind the other. */
     char *slab;
     size_t slab_bytes, slab_used;
 };
