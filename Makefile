@@ -41,7 +41,7 @@ fuzz: ## one fuzzer: make fuzz T=json S=60
 	@tools/build fuzz && mkdir -p build/fuzz/found && build/fuzz/fuzz/fuzz_$(T) -max_total_time=$(S) -artifact_prefix=build/fuzz/found/ build/fuzz/found fuzz/corpus/$(T)
 
 bench: release ## kernels against the machine's peak: make bench F=gemm
-	@build/release/bench/bench_kernels $(if $(filter all,$(F)),,--family $(F))
+	@build/release/deepseek bench --kernels $(if $(filter all,$(F)),,--family $(F))
 
 fmt: ## clang-format over the sources
 	@git ls-files '*.c' '*.h' | grep -v unicode_tables | xargs clang-format -i

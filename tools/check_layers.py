@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "backends": {"runtime", "ops", "ir", "kernels"},
     "train": {"autograd", "pipeline", "models", "runtime", "ops", "ir", "tokenizer", "formats"},
     "serve": {"pipeline", "models", "runtime", "tokenizer", "formats"},
-    "profile": {"runtime"},
+    "profile": {"runtime", "kernels"},
     "api": {"tokenizer", "formats", "kernels", "ir", "ops", "passes", "autograd", "runtime", "models", "pipeline", "backends",
             "train", "profile"},
     "cli": {"formats", "serve", "profile"},

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 #include "kernels/peak/peak.h"
+#include "profile/kernel_bench.h"
 #include "runtime/segments.h"
 
 size_t ds_kernel_count(void) { return ds__kernel_count(); }
@@ -22,6 +23,14 @@ size_t ds_split_count(void) { return ds__split_count(); }
 ds_split_info ds_split_at(size_t index) {
     const ds__split *split = ds__split_at(index);
     return (ds_split_info){split->rows_from, split->how, split->why};
+}
+
+ds_status ds_measure_kernels(ds_context *context, const char *family, double seconds,
+                             void (*each)(void *user, const ds_kernel_figure *figure), void *user, ds_error *error) {
+    ds__kernel_bench bench = {&context->heap, family, seconds, each, user};
+    if (!(seconds > 0 && seconds <= 60))
+        return ds__fail(error, DS_INVALID_ARGUMENT, "seconds is %g, expected more than 0 and at most 60", seconds);
+    return ds__kernel_bench_run(&bench, error);
 }
 
 const char *ds_cpu_name(void) { return ds__cpu_get()->name; }

@@ -3,6 +3,7 @@
 
 #include "backends/backends.h"
 #include "base/error.h"
+#include "pipeline/quantize_folder.h"
 #include "pipeline/session.h"
 
 ds_status ds_model_open(ds_context *context, const char *folder, const ds_model_options *options, ds_model **out,
@@ -22,6 +23,12 @@ void ds_model_close(ds_model *model) { ds__model_close(model); }
 const ds_model_info *ds_model_describe(const ds_model *model) { return &model->info; }
 const char *ds_model_label(const ds_model *model, int32_t label) { return ds__model_label(model, label); }
 const ds_tokenizer *ds_model_tokenizer(const ds_model *model) { return model->tokenizer; }
+
+ds_status ds_model_quantize(ds_context *context, const char *folder, const char *output,
+                            const ds_quantize_options *options, ds_quantize_stats *stats, ds_error *error) {
+    static const ds_quantize_options defaults;
+    return ds__model_quantize(context, folder, output, options ? options : &defaults, stats, error);
+}
 
 ds_status ds_model_plan(const ds_model *model, size_t tokens, size_t texts, ds_memory_plan *plan, ds_error *error) {
     /* Making a program on demand is hidden behind the model's own lock, as with sessions. */

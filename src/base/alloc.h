@@ -30,10 +30,10 @@ void ds__heap_init(ds__heap *heap, const ds_allocator *allocator, uint64_t limit
 /* Uninitialised memory, or NULL (limit, host, or injected). bytes == 0 gives a valid unique pointer. */
 void *ds__alloc(ds__heap *heap, size_t bytes) DS_MUST_CHECK;
 void *ds__alloc_zeroed(ds__heap *heap, size_t bytes) DS_MUST_CHECK;
-/* `bytes` must be what was asked for. NULL is allowed. */
-/* For memory that is used again and again at random places: asks the kernel for large pages. Not for what is written once
- * while somebody waits, since making a large page can take long. */
+/* For memory that is used again and again at random places: asks the kernel for large pages. Not for what is written
+ * once while somebody waits, since making a large page can take long. */
 void ds__hint_large_pages(void *memory, size_t bytes);
+/* `bytes` must be what was asked for. NULL is allowed. */
 void ds__free(ds__heap *heap, void *memory, size_t bytes);
 /* Keeps the first min(old, new) bytes; on NULL the old block is untouched. */
 void *ds__resize(ds__heap *heap, void *memory, size_t old_bytes, size_t new_bytes) DS_MUST_CHECK;

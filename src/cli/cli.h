@@ -18,8 +18,9 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 /* Options that several commands have; a command names the groups it takes. */
 typedef struct cli_options {
-    const char *model; /* the positional argument */
-    int threads;       /* 0: automatic */
+    const char *model;         /* the positional argument */
+    const char *output_folder; /* the second one, where a command has it */
+    int threads;               /* 0: automatic */
     ds_precision precision;
     ds_quantization quantization;
     int max_seq_len;       /* 0: as the folder says */
@@ -27,7 +28,8 @@ typedef struct cli_options {
     const char *texts, *text_column, *pair_column;
     const char *delimiter; /* "comma", "tab" or NULL: by the file's ending */
     bool no_header;
-    bool writes_file; /* results do not go to standard output: a progress bar cannot come between them */
+    bool needs_no_model; /* an option has taken the model's place */
+    bool writes_file;    /* results do not go to standard output: a progress bar cannot come between them */
 } cli_options;
 
 /* Child parsers for argp: how to run, and where texts come from. Their input is a cli_options. */

@@ -19,7 +19,7 @@
 #include "cli/cli.h"
 #include "formats/table.h"
 
-enum { KEY_TEXTS = 1, KEY_LIMIT, KEY_SECONDS, KEY_JSON };
+enum { KEY_TEXTS = 1, KEY_LIMIT, KEY_SECONDS, KEY_JSON, KEY_KERNELS, KEY_FAMILY };
 enum { BATCH = 32, MAX_TOKENS = 512, WARM_RUNS = 3, MIN_RUNS = 3, MAX_RUNS = 1 << 20, PASSES = 3 };
 
 static const struct argp_option options[] = {
@@ -28,18 +28,23 @@ static const struct argp_option options[] = {
     {"limit", KEY_LIMIT, "N", 0, "Use at most N texts (default: 1000)", 1},
     {"seconds", KEY_SECONDS, "S", 0, "How long each latency is measured (default: 2)", 1},
     {"json", KEY_JSON, 0, 0, "One line of JSON", 1},
+    {"kernels", KEY_KERNELS, 0, 0, "Every kernel variant that runs here, on one thread, in place of a model", 2},
+    {"family", KEY_FAMILY, "NAME", 0, "With --kernels: only this family, such as gemm or attention", 2},
     {0}};
 
 static const char doc[] = "Measures how fast a model runs here.\v"
                           "Examples:\n"
                           "  deepseek bench MODEL\n"
+                          "  deepseek bench --kernels --family gemm --json\n"
                           "  taskset -c 0,1 deepseek bench MODEL --texts dev.tsv --threads 2 --json\n";
 
 typedef struct bench {
     cli_options common;
     long limit;
     double seconds;
-    bool json;
+    bool json, kernels;
+    const char *family;
+    bool has_seconds;
     cli_engine engine;
     const ds_model_info *info;
     float *out; /* of the largest run so far */
@@ -74,11 +79,14 @@ static error_t parse(int key, char *argument, void *own) {
             exit(cli_usage_error("bench", "--limit is \"%s\", expected a whole number from 1", argument));
         break;
     case KEY_SECONDS:
+        b->has_seconds = true;
         b->seconds = strtod(argument, &end);
         if (*end || end == argument || !(b->seconds > 0 && b->seconds <= 3600))
             exit(cli_usage_error("bench", "--seconds is \"%s\", expected a number over 0, at most 3600", argument));
         break;
     case KEY_JSON: b->json = true; break;
+    case KEY_KERNELS: b->kernels = b->common.needs_no_model = true; break;
+    case KEY_FAMILY: b->family = argument; break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -402,11 +410,79 @@ static void put_table(const bench *b, const results *r, ds__buffer *text) {
     ds__buffer_printf(text, "peak memory              %8ld MB\n", r->peak_rss_mb);
 }
 
+/* One figure of a kernel, as a line of the table or an item of the JSON array. */
+typedef struct figures {
+    ds__buffer text;
+    ds__json_writer json;
+    bool as_json;
+    int code;
+} figures;
+
+static void put_figure(void *user, const ds_kernel_figure *figure) {
+    figures *f = user;
+    ds__json_writer *json = &f->json;
+    if (!f->as_json) {
+        ds__buffer_clear(&f->text);
+        ds__buffer_printf(&f->text, "%-24s %-28s %8.1f %8.1f %-8s", figure->kernel, figure->measured, figure->best,
+                          figure->median, figure->unit);
+        if (figure->peak > 0)
+            ds__buffer_printf(&f->text, " %4.0f %% of %.0f", 100 * figure->best / figure->peak, figure->peak);
+        ds__buffer_put(&f->text, '\n');
+        if (f->code == CLI_DONE && !cli_write(&f->text)) f->code = CLI_FAILED;
+        return;
+    }
+    const char *const texts[][2] = {{"family", figure->family}, {"op", figure->op},       {"kernel", figure->kernel},
+                                    {"case", figure->measured}, {"shape", figure->shape}, {"unit", figure->unit}};
+    ds__json_open_object(json);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        ds__json_key(json, texts[i][0]);
+        if (texts[i][1])
+            ds__json_put_string(json, ds__str_of(texts[i][1]));
+        else
+            ds__json_put_null(json);
+    }
+    put_number(json, "best", figure->best, 2);
+    put_number(json, "median", figure->median, 2);
+    put_number(json, "peak", figure->peak > 0 ? figure->peak : -1, 2);
+    put_number(json, "peak_share", figure->peak > 0 ? figure->best / figure->peak : -1, 4);
+    ds__json_close_object(json);
+}
+
+static int bench_kernels(bench *b) {
+    figures f = {.as_json = b->json, .code = CLI_DONE};
+    double seconds = b->has_seconds ? b->seconds : 0.2;
+    ds__buffer_init(&f.text, cli_heap());
+    f.json = (ds__json_writer){&f.text, false};
+    if (b->json) ds__json_open_array(&f.json);
+    if (!b->json) {
+        ds__buffer_printf(&f.text, "%s, one thread\n%-24s %-28s %8s %8s\n", ds_cpu_name(), "kernel", "case", "best",
+                          "median");
+        if (!cli_write(&f.text)) f.code = CLI_FAILED;
+    }
+    if (ds_measure_kernels(b->engine.context, b->family, seconds, put_figure, &f, &b->error) != DS_OK)
+        f.code = cli_fail_error(&b->error);
+    if (b->json && f.code == CLI_DONE) {
+        ds__json_close_array(&f.json);
+        ds__buffer_put(&f.text, '\n');
+        f.code = cli_write(&f.text) ? CLI_DONE : CLI_FAILED;
+    }
+    ds__buffer_deinit(&f.text);
+    return f.code;
+}
+
 int cli_bench(int argc, char **argv) {
     bench b = {.limit = 1000, .seconds = 2};
     results r = {.gflops = -1, .peak_share = -1};
     cli_parse(&(cli_command){"bench", "MODEL", doc, options, parse, &b, false, true, &b.common}, argc, argv);
+    if (b.family && !b.kernels) return cli_usage_error("bench", "--family is for --kernels");
+    if (b.kernels && b.common.model)
+        return cli_usage_error("bench", "--kernels measures no model, but \"%s\" is given", b.common.model);
     int code = cli_open_context(&b.common, &b.engine.context);
+    if (b.kernels) {
+        if (code == CLI_DONE) code = bench_kernels(&b);
+        cli_close_engine(&b.engine);
+        return code;
+    }
     cli_progress_start(&b.progress, "measurements", SHAPES + (b.common.texts ? 2 : 0));
     if (code == CLI_DONE) code = measure(&b, &r);
     cli_progress_end(&b.progress);

@@ -123,15 +123,22 @@ static error_t parse_frame(int key, char *argument, struct argp_state *state) {
         return 0;
     }
     if (command->parse && command->parse(key, argument, command->own) == 0) return 0;
-    bool takes_model = *command->arguments != '\0';
+    bool takes_model = *command->arguments != '\0', takes_output = strcmp(command->arguments, "MODEL OUT") == 0;
+    if (key == ARGP_KEY_ARG && takes_output && command->common->model && !command->common->output_folder) {
+        if (!*argument) argp_error(state, "OUT is empty, expected the name of a new folder");
+        command->common->output_folder = argument;
+        return 0;
+    }
     if (key == ARGP_KEY_ARG) {
         if (!takes_model || command->common->model) argp_error(state, "\"%s\" is one argument too many", argument);
         if (!*argument) argp_error(state, "MODEL is empty, expected the folder of a model");
         command->common->model = argument;
         return 0;
     }
-    if (key == ARGP_KEY_END && takes_model && !command->common->model)
+    if (key == ARGP_KEY_END && takes_model && !command->common->model && !command->common->needs_no_model)
         argp_error(state, "MODEL is missing: the folder of a model");
+    if (key == ARGP_KEY_END && takes_output && !command->common->output_folder)
+        argp_error(state, "OUT is missing: the folder to be made");
     return ARGP_ERR_UNKNOWN;
 }
 

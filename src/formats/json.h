@@ -98,5 +98,7 @@ void ds__json_put_f32(ds__json_writer *writer, float value);
 void ds__json_put_fixed(ds__json_writer *writer, double value, int decimals);
 void ds__json_put_bool(ds__json_writer *writer, bool value);
 void ds__json_put_null(ds__json_writer *writer);
+/* A value as JSON already: what ds__json_raw gave. */
+void ds__json_put_raw(ds__json_writer *writer, ds__str value);
 
 #endif

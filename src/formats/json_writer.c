@@ -103,6 +103,11 @@ void ds__json_put_bool(ds__json_writer *writer, bool value) {
     ds__buffer_text(writer->out, value ? "true" : "false");
 }
 
+void ds__json_put_raw(ds__json_writer *writer, ds__str value) {
+    separate(writer);
+    ds__buffer_append(writer->out, value.data, value.size);
+}
+
 void ds__json_put_null(ds__json_writer *writer) {
     separate(writer);
     ds__buffer_text(writer->out, "null");

@@ -59,6 +59,27 @@ static void print_shape(char *text, size_t size, int rank, const int64_t *shape)
     if (used >= 0 && (size_t)used < size) snprintf(text + used, size - (size_t)used, "]");
 }
 
+/* A matrix of 8-bit codes, [rows, cols]; its scales, one a row, stand beside it as "NAME_scale". */
+static ds_value coded_weight(ds__model_builder *builder, const ds__safetensor *codes) {
+    ds_graph *graph = builder->graph;
+    char name[NAME_SIZE + 8], found[160] = "";
+    size_t index = 0;
+    snprintf(name, sizeof name, "%s_scale", codes->name.data);
+    const ds__safetensor *scales = ds__weights_find(builder->weights, ds__str_of(name), &index);
+    if (!scales)
+        return ds__graph_fail(graph, DS_NOT_FOUND,
+                              "%s: tensor \"%s\" is stored as I8, but there is no \"%s\" with its scales", codes->path,
+                              codes->name.data, name);
+    if (!scales->known_dtype || scales->dtype != DS_F32 || scales->rank != 1 || scales->shape[0] != codes->shape[0]) {
+        print_shape(found, sizeof found, scales->rank, scales->shape);
+        return ds__graph_fail(graph, DS_SHAPE_MISMATCH,
+                              "%s: tensor \"%s\" is %s%s, expected F32[%lld], a scale for each row", scales->path, name,
+                              scales->dtype_name.data, found, (long long)codes->shape[0]);
+    }
+    if (builder->used) builder->used[index] = true;
+    return ds__graph_weight_codes(graph, codes->name.data, codes->rank, codes->shape, codes->data, scales->data);
+}
+
 static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shape, const char *name) {
     ds_graph *graph = builder->graph;
     size_t index = 0;
@@ -68,7 +89,9 @@ static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shap
         return ds__graph_fail(graph, DS_NOT_FOUND, "%s: has no tensor \"%s%s\", nor \"%s\", which %s needs",
                               ds__weights_path(builder->weights), builder->architecture->weight_prefix, name, name,
                               builder->config->architecture);
-    if (!tensor->known_dtype || (tensor->dtype != DS_F32 && tensor->dtype != DS_F16 && tensor->dtype != DS_BF16))
+    const bool codes = tensor->known_dtype && tensor->dtype == DS_I8 && rank == 2;
+    if (!codes &&
+        (!tensor->known_dtype || (tensor->dtype != DS_F32 && tensor->dtype != DS_F16 && tensor->dtype != DS_BF16)))
         return ds__graph_fail(graph, DS_UNSUPPORTED, "%s: tensor \"%s\" is stored as %s, expected F32, F16 or BF16",
                               tensor->path, tensor->name.data, tensor->dtype_name.data);
     if (tensor->rank != rank || memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) != 0) {
@@ -79,6 +102,7 @@ static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shap
                               tensor->path, tensor->name.data, found, expected);
     }
     if (builder->used) builder->used[index] = true;
+    if (codes) return coded_weight(builder, tensor);
     return ds__graph_weight(graph, tensor->name.data, tensor->dtype, rank, shape, tensor->data);
 }
 

@@ -8,6 +8,7 @@
 #include "base/context_internal.h"
 #include "base/error.h"
 #include "tensor/convert.h"
+#include "tensor/quantize.h"
 
 enum { MAX_PARTS = 8, TASK_ROWS = 64 };
 
@@ -35,6 +36,7 @@ struct ds__weight_store {
 
 /* One source tensor as rows. */
 typedef struct source {
+    const char *name;
     const unsigned char *data, *scales; /* scales: of DS_I8, perhaps unaligned */
     ds_dtype dtype;
     size_t rows, cols;
@@ -89,7 +91,8 @@ uint64_t ds__weight_store_bytes(ds__weight_store *store) {
 }
 
 static source source_of(const ds__value *value) {
-    source s = {.data = value->data, .scales = value->scales, .dtype = value->dtype, .rows = 1, .cols = 1};
+    source s = {
+        .name = value->name, .data = value->data, .scales = value->scales, .dtype = value->dtype, .rows = 1, .cols = 1};
     if (value->shape.rank > 0) s.rows = (size_t)value->shape.dims[0].base;
     for (int i = 1; i < value->shape.rank; i++) s.cols *= (size_t)value->shape.dims[i].base;
     return s;
@@ -109,18 +112,23 @@ static void drop_pages(const ds__weight_store *store, const source *s) {
 typedef struct fill_job {
     const derived *into;
     const source *source;
-    size_t first;         /* the source's place in the whole */
-    float *blocks;        /* for each worker TASK_ROWS rows of floats, where the source holds something else */
-    _Atomic bool refused; /* a type that cannot be widened */
+    size_t first;          /* the source's place in the whole */
+    float *blocks;         /* for each worker TASK_ROWS rows of floats, where the source holds something else */
+    _Atomic bool refused;  /* a type that cannot be widened */
+    _Atomic size_t broken; /* 1 + a row whose codes or scale break the scheme; 0: none */
 } fill_job;
 
 /* Rows of codes: handed on as they are, or widened into `block`. */
-static void put_codes(const fill_job *job, size_t row, size_t count, float *block) {
+static void put_codes(fill_job *job, size_t row, size_t count, float *block) {
     const source *s = job->source;
     const derived *into = job->into;
     const int8_t *codes = (const int8_t *)s->data + row * s->cols;
     float scales[TASK_ROWS];
     memcpy(scales, s->scales + row * sizeof *scales, count * sizeof *scales);
+    for (size_t i = 0; i < count; i++) /* they come from a file; sums of other codes could saturate */
+        if (!(scales[i] >= 0 && scales[i] <= 3.4e38f) ||
+            ds__weight_codes_broken_at(codes + i * s->cols, s->cols) < s->cols)
+            atomic_store(&job->broken, row + i + 1);
     if (into->form->put_codes) {
         into->form->put_codes(codes, scales, count, s->cols, job->first + row, into->data);
         return;
@@ -161,6 +169,21 @@ static ds_status put_source(ds__weight_store *store, const source *s, const deri
     if (!as_floats && !job.blocks) return ds__alloc_failed(heap, bytes, "widening a weight", error);
     ds__pool_run(pool, (int)((s->rows + TASK_ROWS - 1) / TASK_ROWS), put_part, &job);
     ds__free(heap, job.blocks, bytes);
+    if (job.broken) {
+        float scale;
+        size_t row = job.broken - 1;
+        memcpy(&scale, s->scales + row * sizeof scale, sizeof scale);
+        const int8_t *codes = (const int8_t *)s->data + row * s->cols;
+        size_t at = ds__weight_codes_broken_at(codes, s->cols);
+        if (at == s->cols)
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "tensor \"%s\": row %zu has scale %g, expected a finite number from 0", s->name, row,
+                            (double)scale);
+        return ds__fail(error, DS_BAD_FORMAT,
+                        "tensor \"%s\": row %zu has the codes %d and %d at input %zu, expected none of -128 and "
+                        "magnitudes of at most 128 together; quantise the model with 'deepseek quantize'",
+                        s->name, row, codes[at], at + 1 < s->cols ? codes[at + 1] : 0, at);
+    }
     if (!job.refused) return DS_OK;
     return ds__fail(error, DS_UNSUPPORTED, "a weight of type %s cannot be widened to float32", ds_dtype_name(s->dtype));
 }

@@ -67,6 +67,16 @@ static inline ds__weight_range ds__weight_range_of(const float *w, size_t k) {
     return range;
 }
 
+/* The first input at which a row of codes breaks the scheme, k when it keeps to it. */
+static inline size_t ds__weight_codes_broken_at(const int8_t *codes, size_t k) {
+    for (size_t p = 0; p < k; p += 2) {
+        int a = codes[p], b = p + 1 < k ? codes[p + 1] : 0;
+        int sum = (a < 0 ? -a : a) + (b < 0 ? -b : b);
+        if (sum > 128 || a == -128 || b == -128) return p;
+    }
+    return k;
+}
+
 static inline int8_t ds__weight_code(float w, float factor) { return (int8_t)rintf(w * factor); }
 
 static inline uint8_t ds__row_code(float x, const ds__row_codes *row) {

@@ -22,7 +22,7 @@ from pathlib import Path
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/deepseek"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = ROOT / "tests" / "data" / "models"
-COMMANDS = ("embed", "classify", "tag", "tokenize", "bench", "inspect", "kernels")
+COMMANDS = ("embed", "classify", "tag", "tokenize", "quantize", "bench", "inspect", "kernels")
 BATCH = 512  # texts that the program reads ahead
 WAIT_S = 60  # for anything that should be immediate
 
@@ -521,12 +521,13 @@ class Answers(Case):
     # What describes.
 
     def test_help_is_readable(self) -> None:
-        common = ["--threads", "--dtype", "--max-seq-len", "--memory-limit"]
+        common = ["--threads", "--dtype", "--quantization", "--max-seq-len", "--memory-limit"]
         texts = ["--texts", "--text-column", "--no-header", "--delimiter"]
         options = {"embed": ["--output", "--pooling", "--normalize", *common, *texts], "tag": common + texts,
                    "classify": ["--text-pair-column", "--top-k", *common, *texts], "inspect": ["--json", *common],
                    "tokenize": ["--offsets", *common, *texts], "kernels": ["--why", "--json"],
-                   "bench": ["--texts", "--limit", "--seconds", "--json", *common]}
+                   "bench": ["--texts", "--limit", "--seconds", "--kernels", "--family", "--json", *common],
+                   "quantize": ["--quantization", "--exclude", "--report", "--json", *texts]}
         for command in COMMANDS:
             result = run(command, "--help")
             said = result.stdout.decode()

@@ -189,7 +189,7 @@ static void test_peak_counts_its_work(void **state) {
         }
         assert_int_equal(peaks[i]->run(0), 0);
         uint64_t one = peaks[i]->run(1);
-        assert_true(one >= 2 * 10);
+        assert_true(one >= 2 * 8);
         assert_int_equal(peaks[i]->run(1000), 1000 * one);
     }
 }
