@@ -10,7 +10,7 @@
 #include "tensor/convert.h"
 #include "tensor/quantize.h"
 
-enum { MAX_PARTS = 8, TASK_ROWS = 64 };
+enum { MAX_PARTS = 8, TASK_ROWS = 64, DROP_TASKS = 32 };
 
 /* A derived form: made from the rows of `parts` source tensors. */
 typedef struct derived {
@@ -98,18 +98,19 @@ static source source_of(const ds__value *value) {
     return s;
 }
 
-/* Gives the pages of a source back, if they are a file's. */
-static void drop_pages(const ds__weight_store *store, const source *s) {
-    size_t bytes = s->rows * s->cols * ds_dtype_size(s->dtype);
+/* Gives the pages of some rows of a source back, if they are a file's. */
+static void drop_pages(const ds__weight_store *store, const source *s, size_t row, size_t count) {
+    const size_t row_bytes = s->cols * ds_dtype_size(s->dtype);
     for (size_t i = 0; i < store->map_count; i++) {
         const ds__file_map *map = store->maps[i];
-        uintptr_t start = (uintptr_t)map->data, at = (uintptr_t)s->data;
-        if (map->data && at >= start && at - start < map->size) ds__file_map_drop(map, at - start, bytes);
+        uintptr_t start = (uintptr_t)map->data, at = (uintptr_t)s->data + row * row_bytes;
+        if (map->data && at >= start && at - start < map->size) ds__file_map_drop(map, at - start, count * row_bytes);
     }
 }
 
 /* Bringing sources into a form, shared out over the pool: task by task a block of rows of one source. */
 typedef struct fill_job {
+    const ds__weight_store *store;
     const derived *into;
     const source *source;
     size_t first;          /* the source's place in the whole */
@@ -156,13 +157,16 @@ static void put_part(void *argument, int task, int worker) {
         else
             into->form->put(block, s->cols, count, s->cols, job->first + row, into->data);
     }
+    /* On the way, since a table may be larger than everything else, but not for every task: it stops all threads. */
+    if (task % DROP_TASKS == DROP_TASKS - 1)
+        drop_pages(job->store, s, row + count - DROP_TASKS * TASK_ROWS, DROP_TASKS * TASK_ROWS);
 }
 
 static ds_status put_source(ds__weight_store *store, const source *s, const derived *into, size_t first,
                             ds_error *error) {
     ds__heap *heap = &store->context->heap;
     ds__pool *pool = store->context->pool;
-    fill_job job = {.into = into, .source = s, .first = first};
+    fill_job job = {.store = store, .into = into, .source = s, .first = first};
     bool as_floats = s->dtype == DS_F32 && (uintptr_t)s->data % sizeof(float) == 0;
     size_t bytes = (size_t)ds__pool_threads(pool) * TASK_ROWS * s->cols * sizeof(float);
     if (!as_floats) job.blocks = ds__alloc(heap, bytes);
@@ -205,7 +209,8 @@ static ds_status fill(ds__weight_store *store, const source *sources, derived *i
             first += sources[i].rows;
         }
     }
-    for (int32_t i = 0; i < into->parts; i++) drop_pages(store, &sources[i]);
+    for (int32_t i = 0; i < into->parts; i++)
+        drop_pages(store, &sources[i], 0, sources[i].rows); /* edges between tasks */
     return DS_OK;
 }
 
@@ -243,11 +248,13 @@ static ds_status describe(const ds_graph *graph, int32_t index, const ds__weight
                     sources[0].cols);
 }
 
-/* Whether the weight can be used where it lies. */
+/* Whether the weight can be used where it lies.  Small vectors are copied: they are strewn all over the file, and the
+ * kernel maps up to 2 MiB around each that is touched. */
 static bool is_in_place(const derived *item, const source *first) {
+    enum { SMALL_BYTES = 1 << 20 };
     bool aligned = (uintptr_t)first->data % ds_dtype_size(first->dtype) == 0;
-    return item->parts == 1 && aligned &&
-           (item->form == &ds__weight_form_raw || (item->form == &ds__weight_form_dense && first->dtype == DS_F32));
+    bool dense = item->form == &ds__weight_form_dense && first->dtype == DS_F32 && item->bytes > SMALL_BYTES;
+    return item->parts == 1 && aligned && (item->form == &ds__weight_form_raw || dense);
 }
 
 ds_status ds__weight_store_need(ds__weight_store *store, const ds_graph *graph, int32_t index,
