@@ -2,14 +2,14 @@
 
   pip install -r tests/reference/requirements.txt
   python bench/accuracy/compare_pytorch.py --data TEXT_FOLDER [--deepseek build/release/deepseek]
-                                           [--model build/models/minilm] [--folder QUANTISED]
+                                           [--model build/models/minilm]
                                            [--precision float32|bfloat16|int8] [--json]
 
 TEXT_FOLDER holds sst2/{dev,train}.tsv, banking77/test.csv and glue_small/STS-B/sts-dev.csv. Three comparisons:
   pytorch    1,000 SST-2 and 1,000 BANKING77 sentences: cosine in the mean and at worst, largest difference
   alone      200 of them, each in a run of its own, against the same row of the run of all: cosine 1, difference 1e-4
   sts        Spearman's correlation on STS-B dev by both
-BOUNDS below holds what is allowed for each precision. --folder: run this folder (of the same model) instead.
+BOUNDS below holds what is allowed for each precision.
 """
 import argparse
 import csv
@@ -51,7 +51,7 @@ def embed(args: argparse.Namespace, texts: pathlib.Path | str, *options: str, st
     """The rows that the program writes for a file of texts, or for stdin when texts is "-"."""
     with tempfile.TemporaryDirectory() as temp:
         output = pathlib.Path(temp) / "out.npy"
-        command = [args.deepseek, "embed", args.folder or args.model, "--texts", texts, "--output", output,
+        command = [args.deepseek, "embed", args.model, "--texts", texts, "--output", output,
                    *OPTIONS[args.precision], *options]
         done = subprocess.run([str(c) for c in command], input=stdin, encoding="utf-8", stderr=subprocess.PIPE,
                               stdout=subprocess.DEVNULL)
@@ -99,7 +99,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deepseek", type=pathlib.Path, default="build/release/deepseek")
     parser.add_argument("--model", type=pathlib.Path, default="build/models/minilm")
-    parser.add_argument("--folder", type=pathlib.Path)
     parser.add_argument("--precision", choices=list(BOUNDS), default="float32")
     parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder with sst2, banking77, glue_small")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")

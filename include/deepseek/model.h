@@ -84,14 +84,14 @@ DS_API const ds_tokenizer *ds_model_tokenizer(const ds_model *model);
 typedef struct ds_quantized_tensor {
     const char *name;
     int64_t rows, cols;
-    double relative_error; /* |w - quantised w| / |w|, Frobenius norms; 0 where it was int8 before */
+    double relative_error; /* |w - quantised w| / |w|, Frobenius norms */
 } ds_quantized_tensor;
 
 typedef struct ds_quantize_options {
     const char *const *exclude; /* as in ds_model_options: these keep what they are stored in */
     size_t exclude_count;
-    /* Called for each tensor that is quantised, as it is done. May be NULL. */
-    void (*each)(void *user, const ds_quantized_tensor *tensor, size_t index, size_t count);
+    /* Called for each tensor that is quantised, as it is done; count: of all of them. May be NULL. */
+    void (*each)(void *user, const ds_quantized_tensor *tensor, size_t count);
     void *user;
 } ds_quantize_options;
 
@@ -102,7 +102,8 @@ typedef struct ds_quantize_stats {
 
 /* output: a folder that does not exist, or is empty; it appears whole or not at all.  The weights go into one
  * model.safetensors, a matrix X as I8 with its scales (F32, one a row) as X_scale; config.json gets a member
- * "quantization_config"; other files (tokenizer, modules) are copied.  options: NULL means none. */
+ * "quantization_config"; other files of up to 64 MiB (tokenizer, modules), of the folder and its sub-folders, are
+ * copied.  options: NULL means none. */
 DS_API DS_MUST_CHECK ds_status ds_model_quantize(ds_context *context, const char *folder, const char *output,
                                                  const ds_quantize_options *options, ds_quantize_stats *stats,
                                                  ds_error *error);

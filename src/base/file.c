@@ -35,9 +35,21 @@ static ssize_t read_some(int fd, void *out, size_t size) {
     return got;
 }
 
+bool ds__file_write_all(int fd, const void *data, size_t size) {
+    const char *at = data;
+    while (size) {
+        ssize_t put = write(fd, at, size);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return false;
+        at += put;
+        size -= (size_t)put;
+    }
+    return true;
+}
+
 long ds__file_read_some(int fd, void *out, size_t size) { return (long)read_some(fd, out, size); }
 
-static ds_status system_error(ds_error *error, const char *verb, const char *path) {
+ds_status ds__file_failed(const char *path, const char *verb, ds_error *error) {
     int code = errno;
     char text[128];
     const char *reason = strerror_r(code, text, sizeof text);
@@ -46,11 +58,11 @@ static ds_status system_error(ds_error *error, const char *verb, const char *pat
 
 static ds_status open_regular(const char *path, int *fd, size_t *size, ds_error *error) {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in a file's place must not block */
-    if (*fd < 0) return system_error(error, "open", path);
+    if (*fd < 0) return ds__file_failed(path, "open", error);
     struct stat info;
     ds_status status = DS_OK;
     if (fstat(*fd, &info) != 0)
-        status = system_error(error, "look at", path);
+        status = ds__file_failed(path, "look at", error);
     else if (S_ISDIR(info.st_mode))
         status = ds__fail(error, DS_IO, "%s: is a folder, expected a file", path);
     else if (!S_ISREG(info.st_mode))
@@ -72,7 +84,7 @@ ds_status ds__file_map_open(const char *path, ds__file_map *out, ds_error *error
     if (size) {
         void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED)
-            status = system_error(error, "map", path);
+            status = ds__file_failed(path, "map", error);
         else
             out->data = data;
     }
@@ -105,7 +117,7 @@ ds_status ds__file_read(const char *path, size_t max_bytes, ds__buffer *out, ds_
     while (status == DS_OK && done < size) {
         ssize_t got = read_some(fd, out->data + out->size, size - done);
         if (got < 0)
-            status = system_error(error, "read", path);
+            status = ds__file_failed(path, "read", error);
         else if (got == 0)
             status = ds__fail(error, DS_IO, "%s: ended after %zu of %zu bytes", path, done, size);
         else {

@@ -28,6 +28,11 @@ const char *ds__path_join(ds__buffer *out, const char *folder, const char *name)
 /* read(2) that retries on EINTR and takes injected faults; for readers that stream. -1 with errno, 0 at the end. */
 long ds__file_read_some(int fd, void *out, size_t size);
 
+/* write(2) until all is written; false with errno. */
+bool ds__file_write_all(int fd, const void *data, size_t size);
+/* "path: cannot verb: reason" out of errno; DS_NOT_FOUND for what is not there, else DS_IO. */
+ds_status ds__file_failed(const char *path, const char *verb, ds_error *error);
+
 /* Tests only: the n-th read() (counted from 1, all threads) returns short or fails; 0: none. Reading loops must cope.
  */
 typedef enum ds__read_fault { DS__READ_SHORT, DS__READ_FAIL } ds__read_fault;

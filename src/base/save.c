@@ -10,13 +10,25 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 
 static ds_status failed(const char *verb, ds__buffer *path, ds_error *error) {
-    int code = errno;
-    char text[128];
+    int code = errno; /* before anything else may change it */
     const char *name = ds__buffer_cstr(path);
-    return ds__fail(error, DS_IO, "%s: cannot %s: %s", name ? name : "a file", verb,
-                    strerror_r(code, text, sizeof text));
+    errno = code;
+    return ds__file_failed(name ? name : "a file", verb, error);
+}
+
+/* Nothing there, or a folder with nothing in it, which renaming replaces. */
+static bool is_free(const char *path) {
+    struct stat info;
+    if (lstat(path, &info) != 0) return true;
+    DIR *directory = S_ISDIR(info.st_mode) ? opendir(path) : NULL;
+    bool empty = directory != NULL;
+    for (struct dirent *entry; empty && (entry = readdir(directory));)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    if (directory) closedir(directory);
+    return empty;
 }
 
 static void release(ds__save *save) {
@@ -37,16 +49,13 @@ ds_status ds__save_begin(ds__heap *heap, const char *path, ds__save *out, ds_err
     ds__buffer_printf(&out->temporary, ".tmp-%ld", (long)getpid());
     const char *name = ds__buffer_cstr(&out->path), *temporary = ds__buffer_cstr(&out->temporary);
     ds_status status = DS_OK;
-    struct stat info;
-    if (!name || !temporary) {
+    if (!name || !temporary)
         status = ds__alloc_failed(heap, size + 32, "a folder's path", error);
-    } else if (stat(name, &info) == 0 && (!S_ISDIR(info.st_mode) || rmdir(name) != 0)) {
-        /* An empty folder is in nobody's way; it would be in the way of the renaming. */
+    else if (!is_free(name))
         status = ds__fail(error, DS_INVALID_ARGUMENT,
                           "%s: is there already, and not as an empty folder; name another one or remove it", name);
-    } else if (mkdir(temporary, 0777) != 0) {
+    else if (mkdir(temporary, 0777) != 0)
         status = failed("create", &out->temporary, error);
-    }
     if (status != DS_OK) release(out);
     return status;
 }
@@ -73,15 +82,7 @@ ds_status ds__save_start(ds__save *save, const char *name, ds_error *error) {
 }
 
 ds_status ds__save_write(ds__save *save, const void *data, size_t bytes, ds_error *error) {
-    const char *at = data;
-    while (bytes) {
-        ssize_t put = write(save->fd, at, bytes);
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return failed("write", &save->file, error);
-        at += put;
-        bytes -= (size_t)put;
-    }
-    return DS_OK;
+    return ds__file_write_all(save->fd, data, bytes) ? DS_OK : failed("write", &save->file, error);
 }
 
 ds_status ds__save_end(ds__save *save, ds_error *error) {

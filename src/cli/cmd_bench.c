@@ -26,7 +26,7 @@ static const struct argp_option options[] = {
     {"texts", KEY_TEXTS, "FILE", 0, "Real texts: the first column (up to a tab) of each line, the first line skipped",
      1},
     {"limit", KEY_LIMIT, "N", 0, "Use at most N texts (default: 1000)", 1},
-    {"seconds", KEY_SECONDS, "S", 0, "How long each latency is measured (default: 2)", 1},
+    {"seconds", KEY_SECONDS, "S", 0, "How long each latency is measured (default: 2; with --kernels: each case, 0.2)", 1},
     {"json", KEY_JSON, 0, 0, "One line of JSON", 1},
     {"kernels", KEY_KERNELS, 0, 0, "Every kernel variant that runs here, on one thread, in place of a model", 2},
     {"family", KEY_FAMILY, "NAME", 0, "With --kernels: only this family, such as gemm or attention", 2},
@@ -44,7 +44,6 @@ typedef struct bench {
     double seconds;
     bool json, kernels;
     const char *family;
-    bool has_seconds;
     cli_engine engine;
     const ds_model_info *info;
     float *out; /* of the largest run so far */
@@ -79,7 +78,6 @@ static error_t parse(int key, char *argument, void *own) {
             exit(cli_usage_error("bench", "--limit is \"%s\", expected a whole number from 1", argument));
         break;
     case KEY_SECONDS:
-        b->has_seconds = true;
         b->seconds = strtod(argument, &end);
         if (*end || end == argument || !(b->seconds > 0 && b->seconds <= 3600))
             exit(cli_usage_error("bench", "--seconds is \"%s\", expected a number over 0, at most 3600", argument));
@@ -450,7 +448,6 @@ static void put_figure(void *user, const ds_kernel_figure *figure) {
 
 static int bench_kernels(bench *b) {
     figures f = {.as_json = b->json, .code = CLI_DONE};
-    double seconds = b->has_seconds ? b->seconds : 0.2;
     ds__buffer_init(&f.text, cli_heap());
     f.json = (ds__json_writer){&f.text, false};
     if (b->json) ds__json_open_array(&f.json);
@@ -459,7 +456,7 @@ static int bench_kernels(bench *b) {
                           "median");
         if (!cli_write(&f.text)) f.code = CLI_FAILED;
     }
-    if (ds_measure_kernels(b->engine.context, b->family, seconds, put_figure, &f, &b->error) != DS_OK)
+    if (ds_measure_kernels(b->engine.context, b->family, b->seconds, put_figure, &f, &b->error) != DS_OK)
         f.code = cli_fail_error(&b->error);
     if (b->json && f.code == CLI_DONE) {
         ds__json_close_array(&f.json);
@@ -471,9 +468,10 @@ static int bench_kernels(bench *b) {
 }
 
 int cli_bench(int argc, char **argv) {
-    bench b = {.limit = 1000, .seconds = 2};
+    bench b = {.limit = 1000};
     results r = {.gflops = -1, .peak_share = -1};
     cli_parse(&(cli_command){"bench", "MODEL", doc, options, parse, &b, false, true, &b.common}, argc, argv);
+    if (b.seconds == 0) b.seconds = b.kernels ? 0.2 : 2;
     if (b.family && !b.kernels) return cli_usage_error("bench", "--family is for --kernels");
     if (b.kernels && b.common.model)
         return cli_usage_error("bench", "--kernels measures no model, but \"%s\" is given", b.common.model);

@@ -22,7 +22,7 @@ enum {
 static const struct argp_option run_options[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads to use (default: what the cgroup and the affinity mask allow)", 10},
     {"dtype", KEY_DTYPE, "auto|float32|bfloat16", 0,
-     "What to compute in (default: float32); auto takes the faster one here, and inspect says which", 10},
+     "What to compute in (default: float32); auto takes the faster one here, and says which", 10},
     {"quantization", KEY_QUANTIZATION, "int8", 0,
      "Bring the layers and tables to int8 when the model is opened (what is stored in int8 always is)", 10},
     {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0,

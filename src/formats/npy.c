@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/file.h"
 
 /* A multiple of 64 that leaves room for any number of rows, so that the header can be rewritten in place. */
 enum { HEADER_BYTES = 128, MAGIC_BYTES = 10 };
@@ -24,10 +25,9 @@ struct ds__npy {
 
 static ds_status failed(ds__npy *npy, const char *verb, ds_error *error) {
     int code = errno; /* before anything else may change it */
-    char reason[128];
     const char *path = npy->path.size ? ds__buffer_cstr(&npy->path) : "standard output";
-    return ds__fail(error, DS_IO, "%s: cannot %s: %s", path ? path : "the output", verb,
-                    strerror_r(code, reason, sizeof reason));
+    errno = code;
+    return ds__file_failed(path ? path : "the output", verb, error);
 }
 
 static void destroy(ds__npy *npy) {
@@ -43,18 +43,6 @@ void ds__npy_abandon(ds__npy *npy) {
     const char *temporary = npy->temporary.size ? ds__buffer_cstr(&npy->temporary) : NULL;
     if (temporary) unlink(temporary);
     destroy(npy);
-}
-
-static bool write_all(int fd, const void *data, size_t size) {
-    const char *at = data;
-    while (size) {
-        ssize_t put = write(fd, at, size);
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return false;
-        at += put;
-        size -= (size_t)put;
-    }
-    return true;
 }
 
 /* Magic, version 1.0, the length of the dictionary, the dictionary padded with spaces and a newline. */
@@ -91,7 +79,7 @@ static ds_status open_output(ds__npy *npy, const char *path, ds_error *error) {
         return status;
     }
     make_header(npy, header);
-    return write_all(npy->fd, header, sizeof header) ? DS_OK : failed(npy, "write", error);
+    return ds__file_write_all(npy->fd, header, sizeof header) ? DS_OK : failed(npy, "write", error);
 }
 
 ds_status ds__npy_create(ds__heap *heap, const char *path, size_t columns, ds__npy **out, ds_error *error) {
@@ -118,7 +106,7 @@ ds_status ds__npy_append(ds__npy *npy, const float *rows, size_t count, ds_error
         return ds__fail(error, DS_INVALID_ARGUMENT, "%zu rows of %zu columns are more than can be addressed", count,
                         npy->columns);
     npy->rows += count;
-    if (npy->temporary.size) return write_all(npy->fd, rows, bytes) ? DS_OK : failed(npy, "write", error);
+    if (npy->temporary.size) return ds__file_write_all(npy->fd, rows, bytes) ? DS_OK : failed(npy, "write", error);
     ds__buffer_append(&npy->kept, rows, bytes);
     return npy->kept.failed ? ds__alloc_failed(npy->heap, bytes, "rows for standard output", error) : DS_OK;
 }
@@ -127,7 +115,8 @@ static ds_status complete(ds__npy *npy, ds_error *error) {
     char header[HEADER_BYTES];
     make_header(npy, header);
     if (!npy->temporary.size) {
-        bool written = write_all(npy->fd, header, sizeof header) && write_all(npy->fd, npy->kept.data, npy->kept.size);
+        bool written = ds__file_write_all(npy->fd, header, sizeof header) &&
+                       ds__file_write_all(npy->fd, npy->kept.data, npy->kept.size);
         return written ? DS_OK : failed(npy, "write", error);
     }
     if (pwrite(npy->fd, header, sizeof header, 0) != HEADER_BYTES || fsync(npy->fd) != 0)

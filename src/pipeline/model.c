@@ -118,9 +118,6 @@ static ds_status prepare(ds_model *model, const ds_model_options *options, ds_er
     if (model->info.head != DS_HEAD_NONE) DS_TRY(ds__model_program(model, DS__TASK_LOGITS, &first, error));
     DS_TRY(ds__model_program(model, ds__embed_task(folder->pooling, folder->normalize), &first, error));
     count_int8(model, first->program);
-    /* What was read so far has been copied; what is still used in the file (tables) comes back where it is touched. */
-    for (size_t i = 0; i < ds__weights_shards(folder->weights); i++)
-        ds__file_map_drop(ds__weights_map(folder->weights, i), 0, ds__weights_map(folder->weights, i)->size);
     return DS_OK;
 }
 

@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -35,8 +34,7 @@ typedef struct matrix_job {
     size_t rows, cols;
     int8_t *codes;
     float *scales, *blocks; /* blocks: a row of floats for each worker */
-    double *errors, *sizes; /* of each row, squared */
-    _Atomic size_t broken;  /* 1 + a row that is not finite */
+    double *errors, *sizes; /* of each row, squared; not finite where the row is not */
 } matrix_job;
 
 static void quantize_rows(void *argument, int task, int worker) {
@@ -47,7 +45,6 @@ static void quantize_rows(void *argument, int task, int worker) {
         if (ds__widen_to_f32(m->tensor->dtype, m->tensor->data + r * m->cols * element, row, m->cols) != DS_OK) return;
         double error = 0, size = 0;
         for (size_t p = 0; p < m->cols; p++) size += (double)row[p] * (double)row[p];
-        if (!isfinite(size)) atomic_store(&m->broken, r + 1);
         m->scales[r] = ds__weight_scale(ds__weight_range_of(row, m->cols));
         const float factor = ds__weight_factor(m->scales[r]);
         for (size_t p = 0; p < m->cols && isfinite(size); p++) {
@@ -81,9 +78,10 @@ static ds_status quantize(job *j, const ds__safetensor *tensor, ds__arena *into,
     if (!m->codes || !m->scales || !m->errors || !m->sizes || !m->blocks)
         return ds__alloc_failed(&j->context->heap, m->rows * m->cols + block, tensor->name.data, error);
     ds__pool_run(pool, (int)((m->rows + TASK_ROWS - 1) / TASK_ROWS), quantize_rows, m);
-    if (m->broken)
-        return ds__fail(error, DS_BAD_FORMAT, "%s: row %zu of tensor \"%s\" holds a NaN or an infinity", tensor->path,
-                        (size_t)m->broken - 1, tensor->name.data);
+    for (size_t r = 0; r < m->rows; r++)
+        if (!isfinite(m->sizes[r]))
+            return ds__fail(error, DS_BAD_FORMAT, "%s: row %zu of tensor \"%s\" holds a NaN or an infinity",
+                            tensor->path, r, tensor->name.data);
     double size = sum(m->sizes, m->rows);
     *error_share = size > 0 ? sqrt(sum(m->errors, m->rows) / size) : 0;
     return DS_OK;
@@ -159,7 +157,7 @@ static size_t list_entries(job *j, entry *entries) {
 
 /* One entry's data. A matrix is quantised twice, once for its scales and once for its codes: holding all codes until
  * the end would cost the memory that this is meant to save. */
-static ds_status write_entry(job *j, const entry *e, size_t *done, ds_error *error) {
+static ds_status write_entry(job *j, const entry *e, ds_error *error) {
     if (!e->codes && !e->scales) return ds__save_write(&j->save, e->source->data, e->source->bytes, error);
     ds__arena memory;
     matrix_job m;
@@ -171,15 +169,14 @@ static ds_status write_entry(job *j, const entry *e, size_t *done, ds_error *err
             ds__save_write(&j->save, e->codes ? (const void *)m.codes : (const void *)m.scales, e->stored.bytes, error);
     if (status == DS_OK && e->codes) {
         ds_quantized_tensor told = {e->source->name.data, e->source->shape[0], e->source->shape[1], share};
-        if (j->options->each) j->options->each(j->options->user, &told, *done, j->quantized);
-        *done += 1;
+        if (j->options->each) j->options->each(j->options->user, &told, j->quantized);
     }
     ds__arena_deinit(&memory);
     return status;
 }
 
 static ds_status write_weights(job *j, ds_quantize_stats *stats, ds_error *error) {
-    size_t most = 2 * j->tensors + 1, done = 0;
+    size_t most = 2 * j->tensors + 1;
     entry *entries = ds__arena_zeroed(&j->arena, most * sizeof *entries);
     ds__stored_tensor *stored = ds__arena_zeroed(&j->arena, most * sizeof *stored);
     if (!entries || !stored) return ds__alloc_failed(&j->context->heap, most * sizeof *entries, "tensors", error);
@@ -195,7 +192,7 @@ static ds_status write_weights(job *j, ds_quantize_stats *stats, ds_error *error
     ds_status status = ds__safetensors_header(stored, count, &header, error);
     if (status == DS_OK) status = ds__save_start(&j->save, "model.safetensors", error);
     if (status == DS_OK) status = ds__save_write(&j->save, header.data, header.size, error);
-    for (size_t i = 0; i < count && status == DS_OK; i++) status = write_entry(j, &entries[i], &done, error);
+    for (size_t i = 0; i < count && status == DS_OK; i++) status = write_entry(j, &entries[i], error);
     ds__buffer_deinit(&header);
     return status == DS_OK ? ds__save_end(&j->save, error) : status;
 }

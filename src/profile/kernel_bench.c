@@ -173,6 +173,10 @@ static void widen_bf16_call(bench_run *run) {
     ELEMENTWISE->widen_bf16((const uint16_t *)(const void *)run->in[0], run->out, COUNT);
 }
 
+static void narrow_bf16_call(bench_run *run) {
+    ELEMENTWISE->narrow_bf16(run->in[0], (uint16_t *)(void *)run->out, COUNT);
+}
+
 static void layer_norm_call(bench_run *run) {
     const size_t n = run->size[1];
     ((const ds__norm_f32 *)run->kernel)
@@ -212,6 +216,7 @@ static void gather_call(bench_run *run, ds_dtype dtype) {
 static void gather_f32_call(bench_run *run) { gather_call(run, DS_F32); }
 static void gather_f16_call(bench_run *run) { gather_call(run, DS_F16); }
 static void gather_bf16_call(bench_run *run) { gather_call(run, DS_BF16); }
+static void gather_i8_call(bench_run *run) { gather_call(run, DS_I8); }
 
 /* peak: size = {rounds}. */
 
@@ -336,6 +341,7 @@ static const bench_case cases[] = {
     {"elementwise", "tanh 128x1536", NULL, "GB/s", {128, 1536, 8}, rows_layout, tanh_call, NULL},
     {"elementwise", "widen f16 1536x384", NULL, "GB/s", {1536, 384, 6}, rows_layout, widen_f16_call, NULL},
     {"elementwise", "widen bf16 1536x384", NULL, "GB/s", {1536, 384, 6}, rows_layout, widen_bf16_call, NULL},
+    {"elementwise", "narrow bf16 1536x384", NULL, "GB/s", {1536, 384, 6}, rows_layout, narrow_bf16_call, NULL},
     {"norm", "layer_norm 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, layer_norm_call, NULL},
     {"norm", "layer_norm 128x768", NULL, "GB/s", {128, 768, 8}, rows_layout, layer_norm_call, NULL},
     {"norm", "l2_normalize 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, l2_normalize_call, NULL},
@@ -345,6 +351,7 @@ static const bench_case cases[] = {
     {"embed", "gather f32 128x384", NULL, "GB/s", {128, 384, 8}, embed_layout, gather_f32_call, NULL},
     {"embed", "gather f16 128x384", NULL, "GB/s", {128, 384, 6}, embed_layout, gather_f16_call, NULL},
     {"embed", "gather bf16 128x384", NULL, "GB/s", {128, 384, 6}, embed_layout, gather_bf16_call, NULL},
+    {"embed", "gather int8 128x384", NULL, "GB/s", {128, 384, 5}, embed_layout, gather_i8_call, NULL},
     {"peak", "4096 rounds", NULL, "GFLOP/s", {4096}, peak_layout, peak_call, NULL},
 };
 

@@ -3,7 +3,6 @@
 #include "runtime/plan.h"
 
 #include "base/error.h"
-#include "runtime/segments.h"
 
 enum { PLAN_ALIGNMENT = 64 };
 

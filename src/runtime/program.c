@@ -33,25 +33,16 @@ static ds_status choose_backends(ds__program *program, const ds__program_options
     return DS_OK;
 }
 
-/* Goes through all weights twice: how much memory they need together, then making them. */
 static ds_status prepare_weights(ds__program *program, ds__weight_store *store, ds_error *error) {
     const ds_graph *graph = program->graph;
-    size_t needed = 0;
-    for (int making = 0; making < 2; making++) {
-        for (size_t i = 0; i < graph->node_count; i++)
-            for (int32_t k = 0; k < graph->nodes[i].input_count; k++) {
-                int32_t value = graph->nodes[i].inputs[k];
-                size_t bytes = 0;
-                if (value < 0 || graph->values[value].kind != DS__VALUE_WEIGHT) continue;
-                const ds__weight_form *form = program->backends[i]->weight_form(graph, &graph->nodes[i], k);
-                ds_tensor *tensor = &program->weight_tensors[i * DS__MAX_INPUTS + (size_t)k];
-                DS_TRY(making ? ds__weight_store_get(store, graph, value, form, tensor, error)
-                              : ds__weight_store_need(store, graph, value, form, &bytes, error));
-                if (!ds__size_add(needed, bytes, &needed))
-                    return ds__fail(error, DS_SHAPE_MISMATCH, "the weights together exceed the address space");
-            }
-        if (!making) DS_TRY(ds__weight_store_reserve(store, needed, error));
-    }
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (int32_t k = 0; k < graph->nodes[i].input_count; k++) {
+            int32_t value = graph->nodes[i].inputs[k];
+            if (value < 0 || graph->values[value].kind != DS__VALUE_WEIGHT) continue;
+            const ds__weight_form *form = program->backends[i]->weight_form(graph, &graph->nodes[i], k);
+            ds_tensor *tensor = &program->weight_tensors[i * DS__MAX_INPUTS + (size_t)k];
+            DS_TRY(ds__weight_store_get(store, graph, value, form, tensor, error));
+        }
     return DS_OK;
 }
 

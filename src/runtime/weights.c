@@ -2,6 +2,7 @@
  * a form is made by all threads of the pool. */
 #include "runtime/weights.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -19,7 +20,6 @@ typedef struct derived {
     int32_t parts;
     void *data;
     size_t bytes;
-    bool in_slab;
 } derived;
 
 struct ds__weight_store {
@@ -29,9 +29,6 @@ struct ds__weight_store {
     size_t map_count, map_capacity;
     derived *items;
     size_t item_count, item_capacity;
-    /* One block for the forms of the first program, one behind the other. */
-    char *slab;
-    size_t slab_bytes, slab_used;
 };
 
 /* One source tensor as rows. */
@@ -65,9 +62,7 @@ ds_status ds__weight_store_create(ds_context *context, ds__weight_store **out, d
 void ds__weight_store_destroy(ds__weight_store *store) {
     if (!store) return;
     ds__heap *heap = &store->context->heap;
-    for (size_t i = 0; i < store->item_count; i++)
-        if (!store->items[i].in_slab) ds__free(heap, store->items[i].data, store->items[i].bytes);
-    ds__free(heap, store->slab, store->slab_bytes);
+    for (size_t i = 0; i < store->item_count; i++) ds__free(heap, store->items[i].data, store->items[i].bytes);
     ds__free(heap, store->items, store->item_capacity * sizeof *store->items);
     ds__free(heap, store->maps, store->map_capacity * sizeof *store->maps);
     pthread_mutex_destroy(&store->lock);
@@ -98,13 +93,19 @@ static source source_of(const ds__value *value) {
     return s;
 }
 
-/* Gives the pages of some rows of a source back, if they are a file's. */
+/* Gives the pages of some rows of a source back, if they are a file's, and what the kernel has mapped around them: up
+ * to 2 MiB, which may belong to others that have been given back already.  Whoever still reads there gets them again.
+ */
 static void drop_pages(const ds__weight_store *store, const source *s, size_t row, size_t count) {
-    const size_t row_bytes = s->cols * ds_dtype_size(s->dtype);
+    const size_t row_bytes = s->cols * ds_dtype_size(s->dtype), around = 2 << 20;
     for (size_t i = 0; i < store->map_count; i++) {
         const ds__file_map *map = store->maps[i];
         uintptr_t start = (uintptr_t)map->data, at = (uintptr_t)s->data + row * row_bytes;
-        if (map->data && at >= start && at - start < map->size) ds__file_map_drop(map, at - start, count * row_bytes);
+        if (!map->data || at < start || at - start >= map->size) continue;
+        size_t first = at - start, last = first + count * row_bytes;
+        first = first > around ? first - around : 0;
+        last = map->size - last > around ? last + around : map->size;
+        ds__file_map_drop(map, first, last - first);
     }
 }
 
@@ -113,11 +114,13 @@ typedef struct fill_job {
     const ds__weight_store *store;
     const derived *into;
     const source *source;
-    size_t first;          /* the source's place in the whole */
-    float *blocks;         /* for each worker TASK_ROWS rows of floats, where the source holds something else */
-    _Atomic bool refused;  /* a type that cannot be widened */
-    _Atomic size_t broken; /* 1 + a row whose codes or scale break the scheme; 0: none */
+    size_t first;         /* the source's place in the whole */
+    float *blocks;        /* for each worker TASK_ROWS rows of floats, where the source holds something else */
+    _Atomic bool refused; /* a type that cannot be widened */
+    _Atomic bool broken;  /* codes or a scale that break the scheme */
 } fill_job;
+
+static bool is_scale(float scale) { return scale >= 0 && isfinite(scale); }
 
 /* Rows of codes: handed on as they are, or widened into `block`. */
 static void put_codes(fill_job *job, size_t row, size_t count, float *block) {
@@ -127,9 +130,8 @@ static void put_codes(fill_job *job, size_t row, size_t count, float *block) {
     float scales[TASK_ROWS];
     memcpy(scales, s->scales + row * sizeof *scales, count * sizeof *scales);
     for (size_t i = 0; i < count; i++) /* they come from a file; sums of other codes could saturate */
-        if (!(scales[i] >= 0 && scales[i] <= 3.4e38f) ||
-            ds__weight_codes_broken_at(codes + i * s->cols, s->cols) < s->cols)
-            atomic_store(&job->broken, row + i + 1);
+        if (!is_scale(scales[i]) || ds__weight_codes_broken_at(codes + i * s->cols, s->cols) < s->cols)
+            atomic_store(&job->broken, true);
     if (into->form->put_codes) {
         into->form->put_codes(codes, scales, count, s->cols, job->first + row, into->data);
         return;
@@ -162,6 +164,26 @@ static void put_part(void *argument, int task, int worker) {
         drop_pages(job->store, s, row + count - DROP_TASKS * TASK_ROWS, DROP_TASKS * TASK_ROWS);
 }
 
+/* The first row that breaks the scheme, whichever a thread met first. */
+static ds_status broken_codes(const source *s, ds_error *error) {
+    for (size_t row = 0; row < s->rows; row++) {
+        float scale;
+        memcpy(&scale, s->scales + row * sizeof scale, sizeof scale);
+        if (!is_scale(scale))
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "tensor \"%s\": row %zu has scale %g, expected a finite number from 0", s->name, row,
+                            (double)scale);
+        const int8_t *codes = (const int8_t *)s->data + row * s->cols;
+        const size_t at = ds__weight_codes_broken_at(codes, s->cols);
+        if (at < s->cols)
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "tensor \"%s\": row %zu has the codes %d and %d at input %zu, expected none of -128 and "
+                            "magnitudes of at most 128 together; quantise the model with 'deepseek quantize'",
+                            s->name, row, codes[at], at + 1 < s->cols ? codes[at + 1] : 0, at);
+    }
+    return DS_OK;
+}
+
 static ds_status put_source(ds__weight_store *store, const source *s, const derived *into, size_t first,
                             ds_error *error) {
     ds__heap *heap = &store->context->heap;
@@ -173,21 +195,7 @@ static ds_status put_source(ds__weight_store *store, const source *s, const deri
     if (!as_floats && !job.blocks) return ds__alloc_failed(heap, bytes, "widening a weight", error);
     ds__pool_run(pool, (int)((s->rows + TASK_ROWS - 1) / TASK_ROWS), put_part, &job);
     ds__free(heap, job.blocks, bytes);
-    if (job.broken) {
-        float scale;
-        size_t row = job.broken - 1;
-        memcpy(&scale, s->scales + row * sizeof scale, sizeof scale);
-        const int8_t *codes = (const int8_t *)s->data + row * s->cols;
-        size_t at = ds__weight_codes_broken_at(codes, s->cols);
-        if (at == s->cols)
-            return ds__fail(error, DS_BAD_FORMAT,
-                            "tensor \"%s\": row %zu has scale %g, expected a finite number from 0", s->name, row,
-                            (double)scale);
-        return ds__fail(error, DS_BAD_FORMAT,
-                        "tensor \"%s\": row %zu has the codes %d and %d at input %zu, expected none of -128 and "
-                        "magnitudes of at most 128 together; quantise the model with 'deepseek quantize'",
-                        s->name, row, codes[at], at + 1 < s->cols ? codes[at + 1] : 0, at);
-    }
+    if (job.broken) return broken_codes(s, error);
     if (!job.refused) return DS_OK;
     return ds__fail(error, DS_UNSUPPORTED, "a weight of type %s cannot be widened to float32", ds_dtype_name(s->dtype));
 }
@@ -198,7 +206,7 @@ static size_t rows_of(const source *sources, int32_t parts) {
     return rows;
 }
 
-static ds_status fill(ds__weight_store *store, const source *sources, derived *into, ds_error *error) {
+static ds_status fill(ds__weight_store *store, const source *sources, const derived *into, ds_error *error) {
     if (into->form == &ds__weight_form_raw) {
         memcpy(into->data, sources[0].data, into->bytes);
     } else {
@@ -257,44 +265,19 @@ static bool is_in_place(const derived *item, const source *first) {
     return item->parts == 1 && aligned && (item->form == &ds__weight_form_raw || dense);
 }
 
-ds_status ds__weight_store_need(ds__weight_store *store, const ds_graph *graph, int32_t index,
-                                const ds__weight_form *form, size_t *bytes, ds_error *error) {
-    derived item;
-    source sources[MAX_PARTS];
-    DS_TRY(describe(graph, index, form, &item, sources, error));
-    pthread_mutex_lock(&store->lock);
-    *bytes = is_in_place(&item, sources) || find(store, &item) ? 0 : (item.bytes + 63) / 64 * 64;
-    pthread_mutex_unlock(&store->lock);
-    return DS_OK;
-}
-
-ds_status ds__weight_store_reserve(ds__weight_store *store, size_t bytes, ds_error *error) {
-    ds_status status = DS_OK;
-    pthread_mutex_lock(&store->lock);
-    if (!store->slab && bytes) {
-        store->slab = ds__alloc(&store->context->heap, bytes);
-        store->slab_bytes = store->slab ? bytes : 0;
-        if (!store->slab) status = ds__alloc_failed(&store->context->heap, bytes, "the packed weights", error);
-    }
-    pthread_mutex_unlock(&store->lock);
-    return status;
-}
-
 /* Makes the form and remembers it. */
 static ds_status derive(ds__weight_store *store, const char *name, const source *sources, derived *item,
                         ds_error *error) {
     ds__heap *heap = &store->context->heap;
     if (!ds__grow(heap, (void **)&store->items, &store->item_capacity, store->item_count + 1, sizeof *store->items))
         return ds__alloc_failed(heap, sizeof *store->items, "the list of weights", error);
-    item->in_slab = item->bytes <= store->slab_bytes - store->slab_used;
-    item->data = item->in_slab ? store->slab + store->slab_used : ds__alloc(heap, item->bytes);
+    item->data = ds__alloc(heap, item->bytes);
     if (!item->data) return ds__alloc_failed(heap, item->bytes, name, error);
     ds_status status = fill(store, sources, item, error);
     if (status != DS_OK) {
-        if (!item->in_slab) ds__free(heap, item->data, item->bytes);
+        ds__free(heap, item->data, item->bytes);
         return status;
     }
-    if (item->in_slab) store->slab_used += (item->bytes + 63) / 64 * 64;
     store->items[store->item_count++] = *item;
     return DS_OK;
 }

@@ -15,12 +15,6 @@ void ds__weight_store_destroy(ds__weight_store *store);
 /* map: borrowed until the store is destroyed. */
 ds_status ds__weight_store_add_map(ds__weight_store *store, const ds__file_map *map, ds_error *error) DS_MUST_CHECK;
 
-/* Bytes that getting the weight in the form would allocate: 0 where it lies ready. */
-ds_status ds__weight_store_need(ds__weight_store *store, const ds_graph *graph, int32_t value,
-                                const ds__weight_form *form, size_t *bytes, ds_error *error) DS_MUST_CHECK;
-/* Takes one block for what the first program needs; later programs' needs are small and allocated one by one. */
-ds_status ds__weight_store_reserve(ds__weight_store *store, size_t bytes, ds_error *error) DS_MUST_CHECK;
-
 /* The weight `value` of `graph` in a form, as a tensor view that lives as long as the store. Thread-safe. */
 ds_status ds__weight_store_get(ds__weight_store *store, const ds_graph *graph, int32_t value,
                                const ds__weight_form *form, ds_tensor *out, ds_error *error) DS_MUST_CHECK;

@@ -2,8 +2,8 @@
  *
  * Weights, each output (row of W) by itself, symmetric:  w ~ scale * code,  code in [-127, 127].  Neighbouring codes of
  * a pair (2p, 2p + 1) also keep |code| + |code| <= 128: an instruction that adds two products of 8-bit numbers in 16
- * bits (vpmaddubsw) then never saturates, since 255 * 128 < 2^15, and activations keep all 8 bits.  On a Gaussian row
- * the rule costs a third of a bit; seven bits for either factor cost one.
+ * bits (vpmaddubsw) then never saturates, since 255 * 128 < 2^15, and activations keep all 8 bits.  A row's steps grow
+ * only as far as its largest pair asks, where 7-bit codes of either factor would always double them.
  *
  * Activations, each row of A (one token) by itself, asymmetric and found at the run:  a ~ scale * (code - zero), code
  * and zero in [0, 255], 0 itself always exact.  A row with a NaN, an infinity, or a range beyond the floats gets scale
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* More inputs than this and a sum could leave 32 bits: 255 * 127 * 2^16 < 2^31. */
 enum { DS__QUANTIZE_MAX_K = 1 << 16 };
@@ -67,9 +68,25 @@ static inline ds__weight_range ds__weight_range_of(const float *w, size_t k) {
     return range;
 }
 
+/* Whether 64 codes keep to the scheme: pairs as words, so that compilers make vectors of it. */
+static inline bool ds__weight_codes_keep(const int8_t *codes) {
+    int16_t words[32], most = 0, least = 0;
+    memcpy(words, codes, sizeof words);
+    for (int i = 0; i < 32; i++) {
+        int16_t a = (int16_t)((int16_t)((uint16_t)words[i] << 8) >> 8), b = (int16_t)(words[i] >> 8);
+        int16_t sum = (int16_t)((a < 0 ? -a : a) + (b < 0 ? -b : b));
+        most = sum > most ? sum : most;
+        least = a < least ? a : least;
+        least = b < least ? b : least;
+    }
+    return most <= 128 && least > -128;
+}
+
 /* The first input at which a row of codes breaks the scheme, k when it keeps to it. */
 static inline size_t ds__weight_codes_broken_at(const int8_t *codes, size_t k) {
-    for (size_t p = 0; p < k; p += 2) {
+    size_t p = 0;
+    while (p + 64 <= k && ds__weight_codes_keep(codes + p)) p += 64;
+    for (; p < k; p += 2) {
         int a = codes[p], b = p + 1 < k ? codes[p + 1] : 0;
         int sum = (a < 0 ? -a : a) + (b < 0 ? -b : b);
         if (sum > 128 || a == -128 || b == -128) return p;

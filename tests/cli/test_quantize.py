@@ -99,6 +99,19 @@ class Quantize(unittest.TestCase):
             self.assertGreater(float(line[4]), 0.9)
         self.assertEqual(lines[-1][0], "everything")
 
+    def test_precisions_of_a_run(self) -> None:
+        exact = run("embed", MODELS / "bert_base", text=TEXT)
+        half = run("embed", MODELS / "bert_base", "--dtype", "bfloat16", text=TEXT)
+        auto = run("embed", MODELS / "bert_base", "--dtype", "auto", text=TEXT)
+        self.assertNotEqual(half.stdout, exact.stdout)
+        self.assertRegex(auto.stderr.decode(), r"^deepseek: --dtype auto is (float32|bfloat16): this CPU has")
+        self.assertEqual(auto.stdout, half.stdout if b"is bfloat16" in auto.stderr else exact.stdout)
+        self.assertEqual((exact.stderr, half.stderr), (b"", b""))
+
+    def test_an_empty_folder_is_taken(self) -> None:
+        (self.folder / "out").mkdir()
+        self.assertTrue((self.quantized("bert_base/") / "model.safetensors").exists())
+
     def test_what_is_refused(self) -> None:
         model, out = MODELS / "bert_base", self.folder / "out"
         self.refused(2, "OUT is missing", arguments=(model,))

@@ -283,6 +283,25 @@ static void products_have_the_same_bits(void **state) {
     }
 }
 
+/* Looking for a broken pair in vectors finds what looking at one after the other finds. */
+static void broken_codes_are_found_where_they_are(void **state) {
+    (void)state;
+    ds__random random = {13};
+    for (int turn = 0; turn < 3000; turn++) {
+        int8_t codes[200];
+        const size_t k = 1 + below(&random, sizeof codes);
+        for (size_t p = 0; p < k; p++) codes[p] = (int8_t)((int)below(&random, 129) - 64);
+        for (size_t bad = below(&random, 3); bad > 0; bad--)
+            codes[below(&random, k)] = (int8_t)((int)below(&random, 256) - 128);
+        size_t expected = k;
+        for (size_t p = k - 1 - (k - 1) % 2 + 2; p >= 2; p -= 2) {
+            int a = codes[p - 2], b = p - 1 < k ? codes[p - 1] : 0;
+            if (a == -128 || b == -128 || abs(a) + abs(b) > 128) expected = p - 2;
+        }
+        assert_int_equal(ds__weight_codes_broken_at(codes, k), expected);
+    }
+}
+
 /* The largest sums that the scheme allows, at the largest k: codes 255 against pairs of 128 in all. */
 static void nothing_saturates(void **state) {
     (void)state;
@@ -369,6 +388,7 @@ int main(void) {
         cmocka_unit_test(weights_keep_the_scheme),
         cmocka_unit_test(packing_in_parts_changes_nothing),
         cmocka_unit_test(products_have_the_same_bits),
+        cmocka_unit_test(broken_codes_are_found_where_they_are),
         cmocka_unit_test(nothing_saturates),
         cmocka_unit_test(the_portable_one_is_near_the_product),
         cmocka_unit_test(a_row_that_is_not_finite_gives_nan),

@@ -46,8 +46,8 @@ static void run_unit(const job *j, int64_t first, int64_t length, int64_t query,
 
 /* Queries of a unit: many, since they share the reading of the keys, but every thread should find several units. */
 static int64_t queries_of_unit(const job *j, int64_t length) {
-    enum { BLOCKS = 16, UNITS_PER_THREAD = 6 };
-    int64_t block = (int64_t)j->kernel->query_block, queries = BLOCKS * block;
+    enum { UNITS_PER_THREAD = 6 };
+    int64_t block = (int64_t)j->kernel->query_block, queries = (int64_t)j->kernel->query_group;
     while (queries > block && j->config.heads * ((length + queries - 1) / queries) < UNITS_PER_THREAD * j->run->threads)
         queries /= 2;
     return queries;

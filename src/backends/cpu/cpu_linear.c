@@ -40,27 +40,25 @@ static const ds__weight_form *weight_form(const ds_graph *graph, const ds__node 
     return weight->precision == DS__PRECISION_INT8 && fits ? &s8_form : &f32_form;
 }
 
-static const ds__gemm *gemm_of(const ds_tensor *weight) {
-    return weight->dtype == DS_BF16 ? ds__gemm_bf16_choose()
-           : weight->dtype == DS_I8 ? ds__gemm_s8_choose()
-                                    : ds__gemm_f32_choose();
+/* dtype: of the weight's form. */
+static const ds__gemm *gemm_of(ds_dtype dtype) {
+    return dtype == DS_BF16 ? ds__gemm_bf16_choose() : dtype == DS_I8 ? ds__gemm_s8_choose() : ds__gemm_f32_choose();
 }
 
 ds__precision ds__cpu_fastest(const char **why) {
     if (ds__gemm_bf16_choose()->row_bytes) {
-        *why = "this CPU multiplies bfloat16 twice as fast as float32";
+        *why = "this CPU has products of bfloat16 pairs, two multiply-adds where float32 has one";
         return DS__PRECISION_BF16;
     }
     *why = "this CPU has no bfloat16 products, so float32 is faster";
     return DS__PRECISION_F32;
 }
 
-/* How many prepared rows a worker has room for; with few rows in all, everybody's room is one. */
+/* How many prepared rows a worker has room for. */
 enum { ROOM_ROWS = 128 };
 
 static bool scratch(const ds_graph *graph, const ds__node *node, size_t *floats) {
-    const ds__weight_form *form = weight_form(graph, node, DS__LINEAR_WEIGHT);
-    const ds__gemm *gemm = gemm_of(&(ds_tensor){.dtype = form->dtype});
+    const ds__gemm *gemm = gemm_of(weight_form(graph, node, DS__LINEAR_WEIGHT)->dtype);
     size_t bytes = 0;
     if (gemm->row_bytes) {
         size_t k = (size_t)graph->values[node->inputs[DS__LINEAR_WEIGHT]].shape.dims[1].base;
@@ -128,14 +126,11 @@ static void prepare_part(void *argument, int task, int worker) {
     p->gemm->prepare(p->args.a + first * p->args.lda, p->args.lda, last - first, p->args.k, to);
 }
 
-/* Few rows, which all threads will want to read: prepared by all beforehand, in everybody's room. */
+/* Rows that fit one room, which all threads want to read: prepared by all beforehand. */
 static void prepare_all(product *p, size_t threads) {
     enum { SMALL = 8192 }; /* elements: under this, waking a worker costs more than it brings */
     p->row_tasks = p->args.m * p->args.k < SMALL ? 1 : threads < p->args.m ? threads : p->args.m;
-    if (p->row_tasks == 1 || threads == 1)
-        prepare_part(p, 0, 0);
-    else
-        ds__pool_run(p->run->pool, (int)p->row_tasks, prepare_part, p);
+    ds__pool_run(p->run->pool, (int)p->row_tasks, prepare_part, p);
     p->args.prepared = p->run->scratch;
 }
 
@@ -159,7 +154,7 @@ static ds_status run(const ds__call *call, const ds__run *with, ds_error *error)
     ds__rows x = ds__rows_of(call->inputs[DS__LINEAR_X]), y = ds__rows_of(call->outputs[0]);
     const ds_tensor *bias = call->inputs[DS__LINEAR_BIAS], *residual = call->inputs[DS__LINEAR_RESIDUAL];
     size_t threads = (size_t)with->threads;
-    product p = {.gemm = gemm_of(call->inputs[DS__LINEAR_WEIGHT]), .run = with};
+    product p = {.gemm = gemm_of(call->inputs[DS__LINEAR_WEIGHT]->dtype), .run = with};
     p.args = (ds__gemm_args){
         .a = x.data,
         .lda = (size_t)x.ld,
@@ -184,7 +179,7 @@ static ds_status run(const ds__call *call, const ds__run *with, ds_error *error)
     if (p.row_bytes && p.args.m <= ROOM_ROWS) prepare_all(&p, threads);
     choose_grid(&p, threads);
     if (threads == 1)
-        run_block(&p, 0, 0);
+        run_block(&p, 0, 0); /* as worker 0: with->scratch is this thread's own */
     else
         ds__pool_run(with->pool, (int)(p.row_tasks * p.column_tasks), run_block, &p);
     return DS_OK;

@@ -30,6 +30,7 @@ typedef struct ds__attention_f32_args {
 typedef struct ds__attention_f32 {
     ds__kernel kernel;
     size_t query_block; /* queries are best split in multiples of this */
+    size_t query_group; /* so many, a multiple of it, share one reading of the keys */
     /* How much scratch a call needs, whatever the lengths; false on overflow. */
     bool (*scratch_floats)(size_t head_dim, size_t *floats);
     void (*run)(const ds__attention_f32_args *args);

@@ -172,6 +172,7 @@ static void run(const ds__attention_f32_args *args) {
 const ds__attention_f32 ds__attention_f32_avx2 = {
     .kernel = DS_KERNEL_HEAD(attention, attention_f32, avx2, "16 queries by 128 keys, 256-bit registers"),
     .query_block = LANES,
+    .query_group = LANES * DS__ATTENTION_GROUP,
     .scratch_floats = scratch_floats,
     .run = run,
 };

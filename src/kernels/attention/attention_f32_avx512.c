@@ -19,19 +19,11 @@ enum { LANES = 16 * DS__TILE_VECTORS_AVX512, ROWS = DS__TILE_ROWS_AVX512 };
     static void values_tail_##rows_(const ds__tile *tile) {                                                            \
         ds__tile_avx512((ds__tile_kind){.rows = rows_, .vectors = 1, .transposed = true, .masked = true}, tile);       \
     }
-TILES(1)
-TILES(2)
-TILES(3)
-TILES(4)
-TILES(5)
-TILES(6)
-TILES(7)
-TILES(8)
+DS__TILES_8(TILES)
 
-#define BY_ROWS(name) NULL, name##1, name##2, name##3, name##4, name##5, name##6, name##7, name##8
-static ds__tile_run *const score_tiles[2][ROWS + 1] = {{BY_ROWS(scores_half_)}, {BY_ROWS(scores_)}};
-static ds__tile_run *const value_tiles[ROWS + 1] = {BY_ROWS(values_)};
-static ds__tile_run *const value_tail_tiles[ROWS + 1] = {BY_ROWS(values_tail_)};
+static ds__tile_run *const score_tiles[2][ROWS + 1] = {DS__TILE_TABLE_8(scores_half_), DS__TILE_TABLE_8(scores_)};
+static ds__tile_run *const value_tiles[ROWS + 1] = DS__TILE_TABLE_8(values_);
+static ds__tile_run *const value_tail_tiles[ROWS + 1] = DS__TILE_TABLE_8(values_tail_);
 
 /* Short texts and the last block of a longer one often fill only the first register. */
 static size_t vectors_of(const ds__attention_block *block) { return block->queries > 16 ? 2 : 1; }
@@ -170,6 +162,7 @@ static void run(const ds__attention_f32_args *args) {
 const ds__attention_f32 ds__attention_f32_avx512 = {
     .kernel = DS_KERNEL_HEAD(attention, attention_f32, avx512, "32 queries by 128 keys, 512-bit registers"),
     .query_block = LANES,
+    .query_group = LANES * DS__ATTENTION_GROUP,
     .scratch_floats = scratch_floats,
     .run = run,
 };

@@ -80,6 +80,7 @@ static void run(const ds__attention_f32_args *args) {
 const ds__attention_f32 ds__attention_f32_ref = {
     .kernel = DS_KERNEL_HEAD(attention, attention_f32, ref, "8 queries by 128 keys in portable C"),
     .query_block = LANES,
+    .query_group = LANES * DS__ATTENTION_GROUP,
     .scratch_floats = scratch_floats,
     .run = run,
 };

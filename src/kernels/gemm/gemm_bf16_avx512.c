@@ -51,17 +51,10 @@ DS__VEC_INLINE void tile_of(const int rows, const bool odd, const ds__tile *tile
 #define TILE(rows)                                                                                                     \
     static void even_##rows(const ds__tile *tile) { tile_of(rows, false, tile); }                                      \
     static void odd_##rows(const ds__tile *tile) { tile_of(rows, true, tile); }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
+DS__TILES_8(TILE)
 
-static ds__tile_run *const even[MR + 1] = {NULL, even_1, even_2, even_3, even_4, even_5, even_6, even_7, even_8};
-static ds__tile_run *const odd[MR + 1] = {NULL, odd_1, odd_2, odd_3, odd_4, odd_5, odd_6, odd_7, odd_8};
+static ds__tile_run *const even[] = DS__TILE_TABLE_8(even_);
+static ds__tile_run *const odd[] = DS__TILE_TABLE_8(odd_);
 
 static void run(const ds__gemm_args *args) {
     const ds__gemm_loops loops = {MR, NR, args->k % 2 ? odd : even, ds__gemm_finish_avx512};

@@ -5,46 +5,17 @@
 #include "kernels/gemm/gemm_bf16_avx512.h"
 #include "kernels/gemm/gemm_finish_avx512.h"
 
-enum { MR = DS__BF16_MR_AVX512, NR = DS__BF16_NR_AVX512, VECTORS = DS__TILE_VECTORS_AVX512 };
+enum { MR = DS__BF16_MR_AVX512, NR = DS__BF16_NR_AVX512 };
 
-/* clang-format off: it does not know that DS__UNROLL stands in front of a loop */
-
-/* As ds__tile_avx512, a step being a pair of inputs: rows * 2 accumulators, a row of W in two registers, a pair of A.
- */
-DS__VEC_INLINE void tile_of(const int rows, const ds__tile *tile) {
-    const float *a = tile->a, *b = tile->b, *soon = tile->soon;
-    const size_t a_row = tile->a_row, k = tile->k, soon_step = tile->soon_step;
-    float *c = tile->c;
-    __m512 sums[MR][VECTORS];
-    DS__UNROLL for (int i = 0; i < rows; i++) DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] =
-        _mm512_setzero_ps();
-    for (size_t p = 0; p < k; p++) {
-        __m512bh right[VECTORS];
-        _mm_prefetch((const char *)(soon + p * soon_step), _MM_HINT_T1);
-        DS__UNROLL for (int v = 0; v < VECTORS; v++) right[v] = (__m512bh)_mm512_load_ps(b + p * NR + 16 * v);
-        DS__UNROLL for (int i = 0; i < rows; i++) {
-            __m512bh left = (__m512bh)_mm512_set1_ps(a[(size_t)i * a_row + p]);
-            DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], left, right[v]);
-        }
-    }
-    DS__UNROLL for (int i = 0; i < rows; i++) DS__UNROLL for (int v = 0; v < VECTORS; v++)
-        _mm512_store_ps(c + i * NR + 16 * v, sums[i][v]);
+DS__VEC_INLINE __m512i add(__m512i sums, __m512i left, __m512i right) {
+    return _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(sums), (__m512bh)left, (__m512bh)right));
 }
 
-/* clang-format on */
-
 #define TILE(rows)                                                                                                     \
-    static void tile_##rows(const ds__tile *tile) { tile_of(rows, tile); }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
+    static void tile_##rows(const ds__tile *tile) { ds__word_tile_avx512(rows, add, tile); }
+DS__TILES_8(TILE)
 
-static ds__tile_run *const tiles[MR + 1] = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
+static ds__tile_run *const tiles[] = DS__TILE_TABLE_8(tile_);
 
 /* Rows of whole cache lines. */
 static bool row_bytes(size_t k, size_t *bytes) {

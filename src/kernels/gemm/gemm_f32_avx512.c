@@ -8,16 +8,9 @@ enum { MR = DS__TILE_ROWS_AVX512, NR = 16 * DS__TILE_VECTORS_AVX512 };
     static void tile_##rows_(const ds__tile *tile) {                                                                   \
         ds__tile_avx512((ds__tile_kind){.rows = rows_, .vectors = 2, .fetches = true}, tile);                          \
     }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
+DS__TILES_8(TILE)
 
-static ds__tile_run *const tiles[MR + 1] = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
+static ds__tile_run *const tiles[] = DS__TILE_TABLE_8(tile_);
 
 static bool panel_bytes(size_t k, size_t *bytes) { return ds__gemm_panel(NR, k, 0, bytes); }
 

@@ -29,11 +29,7 @@ static void tile_4(const ds__tile *tile) { tile_of(4, tile); }
 static ds__tile_run *const tiles[MR + 1] = {NULL, tile_1, tile_2, tile_3, tile_4};
 
 static void finish(const ds__gemm_args *args, const void *tile, size_t row, size_t rows, size_t column) {
-    const float *sums = tile;
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < NR && column + j < args->n1; j++)
-            ds__gemm_finish_ref(args, sums[i * NR + j] + (args->bias ? args->bias[column + j] : 0.0f), row + i,
-                                column + j);
+    ds__gemm_finish_floats_ref(NR, args, tile, row, rows, column);
 }
 
 static bool panel_bytes(size_t k, size_t *bytes) { return ds__gemm_panel(NR, k, 0, bytes); }

@@ -43,6 +43,11 @@ typedef struct ds__tile_kind {
 
 typedef void ds__tile_run(const ds__tile *tile);
 
+/* A tile is a function for each number of rows: X(1) ... X(8) defines them, the list is the table's. */
+#define DS__TILES_8(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define DS__TILE_TABLE_8(name)                                                                                         \
+    { NULL, name##1, name##2, name##3, name##4, name##5, name##6, name##7, name##8 }
+
 /* Takes a finished tile, [rows, nr] words without gaps, to C at (row, column): bias, activation, residual. */
 typedef void ds__gemm_finish(const ds__gemm_args *args, const void *tile, size_t row, size_t rows, size_t column);
 

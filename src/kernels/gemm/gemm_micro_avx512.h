@@ -41,6 +41,32 @@ DS__VEC_INLINE void ds__tile_avx512(const ds__tile_kind kind, const ds__tile *ti
         _mm512_storeu_ps(c + (size_t)i * c_row + 16 * v, sums[i][v]);
 }
 
+/* The products of one word of A with words of W, added to `sums`: integers or floats, in the lanes' bits. */
+typedef __m512i ds__add_words_avx512(__m512i sums, __m512i left, __m512i right);
+
+/* As above for words that hold several narrow numbers; `add` is a constant for the compiler. */
+DS__VEC_INLINE void ds__word_tile_avx512(const int rows, ds__add_words_avx512 *add, const ds__tile *tile) {
+    enum { VECTORS = DS__TILE_VECTORS_AVX512, NR = 16 * VECTORS };
+    const int32_t *a = tile->a, *b = tile->b;
+    const float *soon = tile->soon;
+    const size_t a_row = tile->a_row, k = tile->k, soon_step = tile->soon_step;
+    int32_t *c = tile->c;
+    __m512i sums[DS__TILE_ROWS_AVX512][VECTORS];
+    DS__UNROLL for (int i = 0; i < rows; i++) DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] =
+        _mm512_setzero_si512();
+    for (size_t p = 0; p < k; p++) {
+        __m512i right[VECTORS];
+        _mm_prefetch((const char *)(soon + p * soon_step), _MM_HINT_T1);
+        DS__UNROLL for (int v = 0; v < VECTORS; v++) right[v] = _mm512_load_si512(b + p * NR + 16 * v);
+        DS__UNROLL for (int i = 0; i < rows; i++) {
+            const __m512i left = _mm512_set1_epi32(a[(size_t)i * a_row + p]);
+            DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] = add(sums[i][v], left, right[v]);
+        }
+    }
+    DS__UNROLL for (int i = 0; i < rows; i++) DS__UNROLL for (int v = 0; v < VECTORS; v++)
+        _mm512_store_si512(c + i * NR + 16 * v, sums[i][v]);
+}
+
 /* x[c] gets lane c of all x[r], in the order of r, bit by bit: words of any kind. Four rounds of exchanging ever larger
  * blocks between pairs of registers. */
 DS__VEC_INLINE void ds__transpose_words_avx512(__m512 x[16]) {

@@ -29,15 +29,16 @@ static inline ds__s8_panel ds__s8_panel_at(size_t nr, const void *w, size_t k, s
     return (ds__s8_panel){end, (const int32_t *)(const void *)(end + nr)};
 }
 
+/* Bytes from row to row, where ds__s8_row_bytes did not overflow. */
+static inline size_t ds__s8_row_stride(size_t k) { return (4 * ds__s8_steps(k) + 8 + 63) / 64 * 64; }
+
 static inline bool ds__s8_row_bytes(size_t k, size_t *bytes) {
-    if (k > SIZE_MAX - 128) return false;
-    *bytes = (4 * ds__s8_steps(k) + 8 + 63) / 64 * 64;
-    return true;
+    *bytes = ds__s8_row_stride(k);
+    return k <= SIZE_MAX - 128;
 }
 
 static inline uint8_t *ds__s8_row_at(void *prepared, size_t k, size_t i) {
-    size_t bytes = 0;
-    return ds__s8_row_bytes(k, &bytes) ? (uint8_t *)prepared + i * bytes : NULL;
+    return (uint8_t *)prepared + i * ds__s8_row_stride(k);
 }
 
 /* Zeros behind the last code, the scale and the zero point. */
@@ -54,20 +55,16 @@ typedef struct ds__s8_row {
 } ds__s8_row;
 
 static inline ds__s8_row ds__s8_row_about(const void *prepared, size_t k, size_t i) {
-    size_t bytes = 0;
-    ds__s8_row row = {0, 0};
-    if (!ds__s8_row_bytes(k, &bytes)) return row;
-    const uint8_t *end = (const uint8_t *)prepared + i * bytes + 4 * ds__s8_steps(k);
+    const uint8_t *end = (const uint8_t *)prepared + i * ds__s8_row_stride(k) + 4 * ds__s8_steps(k);
+    ds__s8_row row;
     memcpy(&row.scale, end, sizeof row.scale);
     memcpy(&row.zero, end + sizeof row.scale, sizeof row.zero);
     return row;
 }
 
 static inline ds__gemm_words ds__s8_words(size_t nr, const ds__gemm_args *args) {
-    const size_t steps = ds__s8_steps(args->k);
-    size_t row = 0;
-    if (!ds__s8_row_bytes(args->k, &row)) row = 0;
-    return (ds__gemm_words){args->prepared, row / 4, args->w, steps, ds__gemm_panel_words(nr, steps, 8 * nr)};
+    const size_t steps = ds__s8_steps(args->k), row = ds__s8_row_stride(args->k) / 4;
+    return (ds__gemm_words){args->prepared, row, args->w, steps, ds__gemm_panel_words(nr, steps, 8 * nr)};
 }
 
 /* Places `count` codes of output `column` from input `from` on, and adds them to its sum. */

@@ -128,5 +128,18 @@ static inline void ds__s8_finish_avx512(const ds__gemm_args *args, const void *t
     }
 }
 
+static inline void ds__s8_run_avx512(ds__tile_run *const *tiles, const ds__gemm_args *args) {
+    const ds__gemm_loops loops = {DS__S8_MR_AVX512, DS__S8_NR_AVX512, tiles, ds__s8_finish_avx512};
+    const ds__gemm_words words = ds__s8_words(DS__S8_NR_AVX512, args);
+    _Alignas(64) int32_t tile[DS__S8_MR_AVX512 * DS__S8_NR_AVX512];
+    ds__gemm_run(&loops, &words, args, tile);
+}
+
+/* What the two variants' structures have in common. */
+#define DS__S8_COMMON_AVX512                                                                                           \
+    .mr = DS__S8_MR_AVX512, .nr = DS__S8_NR_AVX512, .panel_bytes = ds__s8_panel_bytes_avx512,                          \
+    .pack = ds__s8_pack_avx512, .pack_codes = ds__s8_pack_codes_avx512, .row_bytes = ds__s8_row_bytes,                 \
+    .prepare = ds__s8_prepare_avx512
+
 #endif
 #endif

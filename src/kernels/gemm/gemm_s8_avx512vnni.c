@@ -1,62 +1,18 @@
 /* gemm_s8 with the CPU's own sums of four products (vpdpbusd): tiles of 8 rows and 32 columns. */
 #include "kernels/gemm/gemm_s8_avx512.h"
 
-enum { MR = DS__S8_MR_AVX512, NR = DS__S8_NR_AVX512, VECTORS = DS__TILE_VECTORS_AVX512 };
-
-/* clang-format off: it does not know that DS__UNROLL stands in front of a loop */
-
-/* As ds__tile_avx512, a step being four inputs: rows * 2 accumulators, a row of W in two registers, four codes of A. */
-DS__VEC_INLINE void tile_of(const int rows, const ds__tile *tile) {
-    const int32_t *a = tile->a, *b = tile->b;
-    const float *soon = tile->soon;
-    const size_t a_row = tile->a_row, k = tile->k, soon_step = tile->soon_step;
-    int32_t *c = tile->c;
-    __m512i sums[MR][VECTORS];
-    DS__UNROLL for (int i = 0; i < rows; i++) DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] =
-        _mm512_setzero_si512();
-    for (size_t p = 0; p < k; p++) {
-        __m512i right[VECTORS];
-        _mm_prefetch((const char *)(soon + p * soon_step), _MM_HINT_T1);
-        DS__UNROLL for (int v = 0; v < VECTORS; v++) right[v] = _mm512_load_si512(b + p * NR + 16 * v);
-        DS__UNROLL for (int i = 0; i < rows; i++) {
-            const __m512i left = _mm512_set1_epi32(a[(size_t)i * a_row + p]);
-            DS__UNROLL for (int v = 0; v < VECTORS; v++) sums[i][v] = _mm512_dpbusd_epi32(sums[i][v], left, right[v]);
-        }
-    }
-    DS__UNROLL for (int i = 0; i < rows; i++) DS__UNROLL for (int v = 0; v < VECTORS; v++)
-        _mm512_store_si512(c + i * NR + 16 * v, sums[i][v]);
-}
-
-/* clang-format on */
+DS__VEC_INLINE __m512i add(__m512i sums, __m512i left, __m512i right) { return _mm512_dpbusd_epi32(sums, left, right); }
 
 #define TILE(rows)                                                                                                     \
-    static void tile_##rows(const ds__tile *tile) { tile_of(rows, tile); }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
+    static void tile_##rows(const ds__tile *tile) { ds__word_tile_avx512(rows, add, tile); }
+DS__TILES_8(TILE)
 
-static ds__tile_run *const tiles[MR + 1] = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
+static ds__tile_run *const tiles[] = DS__TILE_TABLE_8(tile_);
 
-static void run(const ds__gemm_args *args) {
-    static const ds__gemm_loops loops = {MR, NR, tiles, ds__s8_finish_avx512};
-    const ds__gemm_words words = ds__s8_words(NR, args);
-    _Alignas(64) int32_t tile[MR * NR];
-    ds__gemm_run(&loops, &words, args, tile);
-}
+static void run(const ds__gemm_args *args) { ds__s8_run_avx512(tiles, args); }
 
 const ds__gemm ds__gemm_s8_avx512vnni = {
     .kernel = DS_KERNEL_HEAD(gemm, gemm_s8, avx512vnni, "tiles of 8x32, sums of four 8-bit products"),
-    .mr = MR,
-    .nr = NR,
-    .panel_bytes = ds__s8_panel_bytes_avx512,
-    .pack = ds__s8_pack_avx512,
-    .pack_codes = ds__s8_pack_codes_avx512,
-    .row_bytes = ds__s8_row_bytes,
-    .prepare = ds__s8_prepare_avx512,
+    DS__S8_COMMON_AVX512,
     .run = run,
 };
