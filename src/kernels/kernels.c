@@ -6,10 +6,14 @@
 #include <string.h>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention_train/attention_train.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embed/embed.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/grad/grad.h"
+#include "kernels/matmul/matmul.h"
 #include "kernels/norm/norm.h"
+#include "kernels/optim/optim.h"
 #include "kernels/peak/peak.h"
 #include "kernels/reduce/reduce.h"
 
@@ -22,10 +26,14 @@ typedef struct listed {
     {&ds__##op##_##isa.kernel, "not used: " #op "_" #isa " stands before it in the list and runs here"},
 static const listed list[] = {
 #include "kernels/attention/attention_variants.def"
+#include "kernels/attention_train/attention_train_variants.def"
 #include "kernels/elementwise/elementwise_variants.def"
 #include "kernels/embed/embed_variants.def"
 #include "kernels/gemm/gemm_variants.def"
+#include "kernels/grad/grad_variants.def"
+#include "kernels/matmul/matmul_variants.def"
 #include "kernels/norm/norm_variants.def"
+#include "kernels/optim/optim_variants.def"
 #include "kernels/peak/peak_variants.def"
 #include "kernels/reduce/reduce_variants.def"
 };

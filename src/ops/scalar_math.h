@@ -30,4 +30,23 @@ static inline float ds__scalar_activate(ds__activation activation, float x) {
     return x;
 }
 
+/* The derivative; relu'(0) = 0. */
+static inline double ds__scalar_activate_gradient(ds__activation activation, double x) {
+    double y, inner;
+    switch (activation) {
+    case DS__ACTIVATION_RELU: return x <= 0 ? 0 : 1;
+    case DS__ACTIVATION_GELU:
+        return 0.5 * erfc(-x * 0.70710678118654752440) + x * 0.39894228040143267794 * exp(-0.5 * x * x);
+    case DS__ACTIVATION_GELU_TANH:
+        y = tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x));
+        inner = 0.79788456080286535588 * (1 + 3 * 0.044715 * x * x);
+        return 0.5 * (1 + y) + 0.5 * x * (1 - y * y) * inner;
+    case DS__ACTIVATION_TANH: y = tanh(x); return 1 - y * y;
+    case DS__ACTIVATION_SIGMOID: y = 1 / (1 + exp(-x)); return y * (1 - y);
+    case DS__ACTIVATION_NONE:
+    case DS__ACTIVATION_COUNT: break;
+    }
+    return 1;
+}
+
 #endif

@@ -10,10 +10,14 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "kernels/attention/attention.h"
+#include "kernels/attention_train/attention_train.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embed/embed.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/grad/grad.h"
 #include "kernels/norm/norm.h"
+#include "kernels/optim/optim.h"
 #include "kernels/peak/peak.h"
 #include "kernels/reduce/reduce.h"
 
@@ -116,6 +120,39 @@ static double prepare_layout(const ds__kernel *kernel, const size_t *size, size_
     return prepares && gemm_layout(kernel, size, counts) > 0 ? 4.0 * (double)size[0] * (double)size[1] : 0;
 }
 
+/* matmul: size = {m, k, n, which of A and B is transposed}; what a linear layer needs: its result, the gradient of its
+ * input (both rows of tokens by inputs of a layer), and that of its weight.  in: A, B, scratch. */
+
+enum { PLAIN = 0, A_TRANSPOSED = 1, B_TRANSPOSED = 2 };
+
+static double matmul_layout(const ds__kernel *kernel, const size_t *size, size_t *counts) {
+    counts[0] = size[0] * size[1];
+    counts[1] = size[1] * size[2];
+    counts[2] = ((const ds__matmul *)kernel)->scratch_floats;
+    counts[INPUTS] = size[0] * size[2];
+    return 2.0 * (double)size[0] * (double)size[1] * (double)size[2];
+}
+
+static void matmul_call(bench_run *run) {
+    const size_t m = run->size[0], k = run->size[1], n = run->size[2];
+    const bool a_transposed = run->size[3] & A_TRANSPOSED, b_transposed = run->size[3] & B_TRANSPOSED;
+    ((const ds__matmul *)run->kernel)
+        ->run(&(ds__matmul_args){.a = run->in[0],
+                                 .b = run->in[1],
+                                 .lda = a_transposed ? m : k,
+                                 .ldb = b_transposed ? k : n,
+                                 .a_transposed = a_transposed,
+                                 .b_transposed = b_transposed,
+                                 .c = run->out,
+                                 .ldc = n,
+                                 .m = m,
+                                 .n = n,
+                                 .k = k,
+                                 .m1 = m,
+                                 .n1 = n,
+                                 .scratch = run->in[2]});
+}
+
 /* attention: size = {head_dim, tokens, heads, heads that are timed}; q, k and v side by side in a row, as a fused
  * product leaves them. */
 
@@ -146,6 +183,63 @@ static void attention_call(bench_run *run) {
                                                  .scale = 0.125f,
                                                  .scratch = run->in[1]});
     }
+}
+
+/* attention_train: size as above, with a tenth of the probabilities dropped; in: q, k and v, scratch, dout, and room
+ * for the gradients, which lie as q, k and v do. */
+
+static double train_layout(const ds__kernel *kernel, const size_t *size, size_t *counts, double products) {
+    const size_t d = size[0], tokens = size[1], heads = size[2];
+    counts[0] = counts[3] = tokens * 3 * heads * d;
+    counts[2] = counts[INPUTS] = tokens * heads * d;
+    if (!((const ds__attention_train_f32 *)kernel)->scratch_floats(d, &counts[1])) return 0;
+    return products * 2.0 * (double)tokens * (double)tokens * (double)d * (double)size[3];
+}
+
+static double train_forward_layout(const ds__kernel *kernel, const size_t *size, size_t *counts) {
+    return train_layout(kernel, size, counts, 2);
+}
+
+static double train_backward_layout(const ds__kernel *kernel, const size_t *size, size_t *counts) {
+    return train_layout(kernel, size, counts, 5);
+}
+
+static void train_call(const bench_run *run, void (*each)(const ds__attention_train_args *args)) {
+    const size_t d = run->size[0], heads = run->size[2], width = heads * d;
+    for (size_t head = 0; head < run->size[3]; head++) {
+        const float *q = run->in[0] + head * d;
+        float *dq = run->in[3] + head * d;
+        each(&(ds__attention_train_args){.q = q,
+                                         .k = q + width,
+                                         .v = q + 2 * width,
+                                         .ldq = 3 * width,
+                                         .ldk = 3 * width,
+                                         .ldv = 3 * width,
+                                         .out = run->out + head * d,
+                                         .ldo = width,
+                                         .dout = run->in[2] + head * d,
+                                         .lddo = width,
+                                         .dq = dq,
+                                         .dk = dq + width,
+                                         .dv = dq + 2 * width,
+                                         .lddq = 3 * width,
+                                         .lddk = 3 * width,
+                                         .lddv = 3 * width,
+                                         .length = run->size[1],
+                                         .head_dim = d,
+                                         .scale = 0.125f,
+                                         .dropout = {.seed = {1, 2}, .rate = 0.1f},
+                                         .dropout_row = (uint32_t)head,
+                                         .dropout_step = (uint32_t)heads,
+                                         .scratch = run->in[1]});
+    }
+}
+
+static void train_forward_call(bench_run *run) {
+    train_call(run, ((const ds__attention_train_f32 *)run->kernel)->forward);
+}
+static void train_backward_call(bench_run *run) {
+    train_call(run, ((const ds__attention_train_f32 *)run->kernel)->backward);
 }
 
 /* rows of [rows, n]: size = {rows, n, bytes moved per element}. */
@@ -199,6 +293,60 @@ static void max_rows_call(bench_run *run) {
     REDUCE->max_rows(run->in[0], run->size[1], run->out, run->size[0], run->size[1]);
 }
 
+/* grad: rows of [rows, n] as above. */
+
+#define GRAD ((const ds__grad_f32 *)run->kernel)
+static void gradient_call(bench_run *run, ds__activation activation) {
+    GRAD->activate(activation, run->in[0], run->in[1], run->out, COUNT);
+}
+static void relu_gradient_call(bench_run *run) { gradient_call(run, DS__ACTIVATION_RELU); }
+static void gelu_gradient_call(bench_run *run) { gradient_call(run, DS__ACTIVATION_GELU); }
+static void gelu_tanh_gradient_call(bench_run *run) { gradient_call(run, DS__ACTIVATION_GELU_TANH); }
+static void tanh_gradient_call(bench_run *run) { gradient_call(run, DS__ACTIVATION_TANH); }
+static void layer_norm_gradient_call(bench_run *run) {
+    const size_t n = run->size[1];
+    GRAD->layer_norm(run->in[0], n, run->in[2], 1e-12f, run->in[1], n, run->out, n, run->size[0], n);
+}
+static void layer_norm_gamma_call(bench_run *run) {
+    const size_t n = run->size[1];
+    GRAD->layer_norm_gamma(run->in[0], n, 1e-12f, run->in[1], n, run->out, run->size[0], n);
+}
+static void sum_rows_call(bench_run *run) {
+    GRAD->sum_rows(run->in[0], run->size[1], run->out, run->size[0], run->size[1]);
+}
+static void dropout_call(bench_run *run) {
+    const ds__dropout with = {.seed = {1, 2}, .site = 3, .draw = (uint32_t)run->turn, .rate = 0.1f};
+    GRAD->dropout(&with, 0, run->in[0], run->size[1], run->out, run->size[1], run->size[0], run->size[1]);
+}
+static void round_bf16_call(bench_run *run) { GRAD->round_bf16(run->in[0], run->out, COUNT); }
+
+/* optim: size = {rows, n, bytes moved per element} of a weight; in: gradient, weight, first and second moments. */
+
+static double optim_layout(const ds__kernel *kernel, const size_t *size, size_t *counts) {
+    (void)kernel;
+    for (int i = 0; i < 4; i++) counts[i] = size[0] * size[1];
+    return (double)(size[0] * size[1] * size[2]);
+}
+
+/* Second moments are never negative. */
+static void optim_start(bench_run *run) {
+    for (size_t i = 0; i < COUNT; i++) run->in[3][i] *= run->in[3][i];
+}
+
+#define OPTIM ((const ds__optim_f32 *)run->kernel)
+static void adamw_call(bench_run *run) {
+    const ds__adamw with = {1, 0.99999f, 1e-5f, 1, 1e-8f, 0.1f, 0.999f, 0.001f};
+    OPTIM->adamw(&with, run->in[0], run->in[1], run->in[2], run->in[3], COUNT);
+}
+static void sgd_call(bench_run *run) {
+    OPTIM->sgd(&(ds__sgd){1, 0.01f, 0.9f, 1e-5f}, run->in[0], run->in[1], run->in[2], COUNT);
+}
+static void sum_of_squares_call(bench_run *run) {
+    run->in[1][0] = (float)OPTIM->sum_of_squares(run->in[0], COUNT); /* or the call would be left out */
+}
+static void scale_call(bench_run *run) { OPTIM->scale(run->turn % 2 ? 2.0f : 0.5f, run->in[0], COUNT); }
+static void add_scaled_call(bench_run *run) { OPTIM->add_scaled(1e-3f, run->in[0], run->in[1], COUNT); }
+
 /* embed: size = {rows, n, bytes moved per element}; a table of BERT's size, ids all over it. */
 
 static double embed_layout(const ds__kernel *kernel, const size_t *size, size_t *counts) {
@@ -246,6 +394,29 @@ static const bench_case cases[] = {
     {"gemm", "1024x768x768", "tall", "GFLOP/s", {1024, 768, 768, 1}, gemm_layout, gemm_call, gemm_start},
     {"gemm", "pack 3072x768", NULL, "GB/s", {1, 768, 3072, 1}, pack_layout, pack_call, NULL},
     {"gemm", "prepare 128x384", NULL, "GB/s", {128, 384, 32, 1}, prepare_layout, prepare_call, NULL},
+    {"matmul", "y 16x384x384", "single", "GFLOP/s", {16, 384, 384, B_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "y 64x384x1536", "short", "GFLOP/s", {64, 384, 1536, B_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "y 400x384x384", "tall", "GFLOP/s", {400, 384, 384, B_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "y 400x384x1536", "tall", "GFLOP/s", {400, 384, 1536, B_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "y 400x1536x384", "tall", "GFLOP/s", {400, 1536, 384, B_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dx 64x1536x384", "short", "GFLOP/s", {64, 1536, 384, PLAIN}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dx 400x384x384", "tall", "GFLOP/s", {400, 384, 384, PLAIN}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dx 400x384x1536", "tall", "GFLOP/s", {400, 384, 1536, PLAIN}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dx 400x1536x384", "tall", "GFLOP/s", {400, 1536, 384, PLAIN}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dW 384x400x384", "tall", "GFLOP/s", {384, 400, 384, A_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dW 1536x400x384", "tall", "GFLOP/s", {1536, 400, 384, A_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dW 384x400x1536", "tall", "GFLOP/s", {384, 400, 1536, A_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "y 1024x768x3072", "tall", "GFLOP/s", {1024, 768, 3072, B_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "y 1024x3072x768", "tall", "GFLOP/s", {1024, 3072, 768, B_TRANSPOSED}, matmul_layout, matmul_call, NULL},
+    {"matmul", "dx 1024x3072x768", "tall", "GFLOP/s", {1024, 3072, 768, PLAIN}, matmul_layout, matmul_call, NULL},
+    {"matmul",
+     "dW 3072x1024x768",
+     "tall",
+     "GFLOP/s",
+     {3072, 1024, 768, A_TRANSPOSED},
+     matmul_layout,
+     matmul_call,
+     NULL},
     {"attention",
      "10 tokens, 12 heads of 32",
      NULL,
@@ -334,6 +505,38 @@ static const bench_case cases[] = {
      attention_layout,
      attention_call,
      NULL},
+    {"attention_train",
+     "forward, 16 tokens, 12 heads of 32",
+     NULL,
+     "GFLOP/s",
+     {32, 16, 12, 12},
+     train_forward_layout,
+     train_forward_call,
+     NULL},
+    {"attention_train",
+     "backward, 16 tokens, 12 heads of 32",
+     NULL,
+     "GFLOP/s",
+     {32, 16, 12, 12},
+     train_backward_layout,
+     train_backward_call,
+     NULL},
+    {"attention_train",
+     "forward, 128 tokens, 12 heads of 64",
+     NULL,
+     "GFLOP/s",
+     {64, 128, 12, 12},
+     train_forward_layout,
+     train_forward_call,
+     NULL},
+    {"attention_train",
+     "backward, 128 tokens, 12 heads of 64",
+     NULL,
+     "GFLOP/s",
+     {64, 128, 12, 12},
+     train_backward_layout,
+     train_backward_call,
+     NULL},
     {"elementwise", "add 128x384", NULL, "GB/s", {128, 384, 12}, rows_layout, add_call, NULL},
     {"elementwise", "mul 128x384", NULL, "GB/s", {128, 384, 12}, rows_layout, mul_call, NULL},
     {"elementwise", "gelu 128x1536", NULL, "GB/s", {128, 1536, 8}, rows_layout, gelu_call, NULL},
@@ -342,6 +545,18 @@ static const bench_case cases[] = {
     {"elementwise", "widen f16 1536x384", NULL, "GB/s", {1536, 384, 6}, rows_layout, widen_f16_call, NULL},
     {"elementwise", "widen bf16 1536x384", NULL, "GB/s", {1536, 384, 6}, rows_layout, widen_bf16_call, NULL},
     {"elementwise", "narrow bf16 1536x384", NULL, "GB/s", {1536, 384, 6}, rows_layout, narrow_bf16_call, NULL},
+    {"grad", "relu' 128x1536", NULL, "GB/s", {128, 1536, 12}, rows_layout, relu_gradient_call, NULL},
+    {"grad", "gelu' 128x1536", NULL, "GB/s", {128, 1536, 12}, rows_layout, gelu_gradient_call, NULL},
+    {"grad", "gelu_tanh' 128x1536", NULL, "GB/s", {128, 1536, 12}, rows_layout, gelu_tanh_gradient_call, NULL},
+    {"grad", "tanh' 128x1536", NULL, "GB/s", {128, 1536, 12}, rows_layout, tanh_gradient_call, NULL},
+    {"grad", "layer_norm' 128x384", NULL, "GB/s", {128, 384, 12}, rows_layout, layer_norm_gradient_call, NULL},
+    {"grad", "layer_norm' 1024x768", NULL, "GB/s", {1024, 768, 12}, rows_layout, layer_norm_gradient_call, NULL},
+    {"grad", "layer_norm_gamma 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, layer_norm_gamma_call, NULL},
+    {"grad", "layer_norm_gamma 1024x768", NULL, "GB/s", {1024, 768, 8}, rows_layout, layer_norm_gamma_call, NULL},
+    {"grad", "sum_rows 128x384", NULL, "GB/s", {128, 384, 4}, rows_layout, sum_rows_call, NULL},
+    {"grad", "sum_rows 1024x1536", NULL, "GB/s", {1024, 1536, 4}, rows_layout, sum_rows_call, NULL},
+    {"grad", "dropout 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, dropout_call, NULL},
+    {"grad", "round_bf16 1536x384", NULL, "GB/s", {1536, 384, 8}, rows_layout, round_bf16_call, NULL},
     {"norm", "layer_norm 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, layer_norm_call, NULL},
     {"norm", "layer_norm 128x768", NULL, "GB/s", {128, 768, 8}, rows_layout, layer_norm_call, NULL},
     {"norm", "l2_normalize 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, l2_normalize_call, NULL},
@@ -352,6 +567,13 @@ static const bench_case cases[] = {
     {"embed", "gather f16 128x384", NULL, "GB/s", {128, 384, 6}, embed_layout, gather_f16_call, NULL},
     {"embed", "gather bf16 128x384", NULL, "GB/s", {128, 384, 6}, embed_layout, gather_bf16_call, NULL},
     {"embed", "gather int8 128x384", NULL, "GB/s", {128, 384, 5}, embed_layout, gather_i8_call, NULL},
+    {"optim", "adamw 64x384", NULL, "GB/s", {64, 384, 28}, optim_layout, adamw_call, optim_start},
+    {"optim", "adamw 4096x1024, from memory", NULL, "GB/s", {4096, 1024, 28}, optim_layout, adamw_call, optim_start},
+    {"optim", "sgd 64x384", NULL, "GB/s", {64, 384, 20}, optim_layout, sgd_call, NULL},
+    {"optim", "sgd 4096x1024, from memory", NULL, "GB/s", {4096, 1024, 20}, optim_layout, sgd_call, NULL},
+    {"optim", "sum_of_squares 4096x1024", NULL, "GB/s", {4096, 1024, 4}, optim_layout, sum_of_squares_call, NULL},
+    {"optim", "scale 4096x1024", NULL, "GB/s", {4096, 1024, 8}, optim_layout, scale_call, NULL},
+    {"optim", "add_scaled 4096x1024", NULL, "GB/s", {4096, 1024, 12}, optim_layout, add_scaled_call, NULL},
     {"peak", "4096 rounds", NULL, "GFLOP/s", {4096}, peak_layout, peak_call, NULL},
 };
 
@@ -369,6 +591,7 @@ static const ds__peak *peak_of(const ds__kernel *kernel) {
     const ds__peak *found = NULL;
     if (strcmp(kernel->op, "gemm_s8") == 0) op = "peak_s8";
     if (strcmp(kernel->op, "gemm_bf16") == 0 && ((const ds__gemm *)kernel)->prepare) op = "peak_bf16";
+    if (strcmp(kernel->op, "matmul_bf16") == 0 && kernel->isa == DS__ISA_avx512bf16) op = "peak_bf16";
     if (strcmp(kernel->family, "peak") == 0) op = kernel->op;
     for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++)
         if (strcmp(peaks[i]->kernel.op, op) == 0 && peaks[i]->kernel.isa <= kernel->isa &&

@@ -9,7 +9,7 @@ import sys
 import unittest
 
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
-FAMILIES = ("elementwise", "norm", "reduce", "embed", "peak")  # products and attention take minutes where code is not optimised
+FAMILIES = ("elementwise", "norm", "reduce", "embed", "grad", "optim", "peak")  # products and attention take minutes where code is not optimised
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:

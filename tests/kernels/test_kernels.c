@@ -12,14 +12,18 @@
 #include <cmocka.h>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention_train/attention_train.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embed/embed.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/grad/grad.h"
+#include "kernels/matmul/matmul.h"
 #include "kernels/norm/norm.h"
+#include "kernels/optim/optim.h"
 #include "kernels/peak/peak.h"
 #include "kernels/reduce/reduce.h"
 
-enum { CHOICES = 11 };
+enum { CHOICES = 16 };
 
 static void choose_all(const ds__kernel *chosen[CHOICES]) {
     chosen[0] = &ds__gemm_f32_choose()->kernel;
@@ -33,6 +37,11 @@ static void choose_all(const ds__kernel *chosen[CHOICES]) {
     chosen[8] = &ds__gemm_s8_choose()->kernel;
     chosen[9] = &ds__peak_bf16_choose()->kernel;
     chosen[10] = &ds__peak_s8_choose()->kernel;
+    chosen[11] = &ds__grad_f32_choose()->kernel;
+    chosen[12] = &ds__optim_f32_choose()->kernel;
+    chosen[13] = &ds__matmul_f32_choose()->kernel;
+    chosen[14] = &ds__matmul_bf16_choose()->kernel;
+    chosen[15] = &ds__attention_train_f32_choose()->kernel;
 }
 
 static void test_every_row_is_named_after_its_file(void **state) {

@@ -80,10 +80,8 @@ DS__VEC_INLINE __m256 ds__sigmoid_avx2(__m256 x) {
     return _mm256_div_ps(one, _mm256_add_ps(one, e));
 }
 
-/* See DS__GELU_C1.  The limit keeps 2^q normal; from there to -infinity the result is -3e-31. */
-DS__VEC_INLINE __m256 ds__gelu_avx2(__m256 x) {
-    __m256 a = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
-    a = _mm256_min_ps(_mm256_set1_ps(10.0f), a);
+/* Phi(-a) of DS__GELU_C1, 0 <= a <= 10. */
+DS__VEC_INLINE __m256 ds__normal_tail_avx2(__m256 a) {
     __m256 q = _mm256_set1_ps(DS__GELU_C8);
     q = _mm256_fmadd_ps(q, a, _mm256_set1_ps(DS__GELU_C7));
     q = _mm256_fmadd_ps(q, a, _mm256_set1_ps(DS__GELU_C6));
@@ -92,8 +90,14 @@ DS__VEC_INLINE __m256 ds__gelu_avx2(__m256 x) {
     q = _mm256_fmadd_ps(q, a, _mm256_set1_ps(DS__GELU_C3));
     q = _mm256_fmadd_ps(q, a, _mm256_set1_ps(DS__GELU_C2));
     q = _mm256_fmadd_ps(q, a, _mm256_set1_ps(DS__GELU_C1));
-    __m256 phi = ds__exp2_scaled_avx2(_mm256_mul_ps(q, a), 0.5f);
-    return _mm256_fnmadd_ps(a, phi, _mm256_max_ps(_mm256_setzero_ps(), x));
+    return ds__exp2_scaled_avx2(_mm256_mul_ps(q, a), 0.5f);
+}
+
+/* See DS__GELU_C1.  The limit keeps 2^q normal; from there to -infinity the result is -3e-31. */
+DS__VEC_INLINE __m256 ds__gelu_avx2(__m256 x) {
+    __m256 a = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+    a = _mm256_min_ps(_mm256_set1_ps(10.0f), a);
+    return _mm256_fnmadd_ps(a, ds__normal_tail_avx2(a), _mm256_max_ps(_mm256_setzero_ps(), x));
 }
 
 /* See DS__GELU_TANH_C1.  The numerator stops where 2^q still is a float, so that -infinity gives -2e-36 and not NaN. */

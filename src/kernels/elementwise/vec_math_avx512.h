@@ -68,9 +68,8 @@ DS__VEC_INLINE __m512 ds__sigmoid_avx512(__m512 x) {
     return _mm512_div_ps(one, _mm512_add_ps(one, e));
 }
 
-/* See DS__GELU_C1.  The limit lies where 2^q underflows to zero and only keeps infinity out of the products. */
-DS__VEC_INLINE __m512 ds__gelu_avx512(__m512 x) {
-    __m512 a = _mm512_min_ps(_mm512_set1_ps(13.0f), _mm512_abs_ps(x));
+/* Phi(-a) of DS__GELU_C1, 0 <= a <= 13. */
+DS__VEC_INLINE __m512 ds__normal_tail_avx512(__m512 a) {
     __m512 q = _mm512_set1_ps(DS__GELU_C8);
     q = _mm512_fmadd_ps(q, a, _mm512_set1_ps(DS__GELU_C7));
     q = _mm512_fmadd_ps(q, a, _mm512_set1_ps(DS__GELU_C6));
@@ -79,8 +78,13 @@ DS__VEC_INLINE __m512 ds__gelu_avx512(__m512 x) {
     q = _mm512_fmadd_ps(q, a, _mm512_set1_ps(DS__GELU_C3));
     q = _mm512_fmadd_ps(q, a, _mm512_set1_ps(DS__GELU_C2));
     q = _mm512_fmadd_ps(q, a, _mm512_set1_ps(DS__GELU_C1));
-    __m512 phi = ds__exp2_scaled_avx512(_mm512_mul_ps(q, a), 0.5f);
-    return _mm512_fnmadd_ps(a, phi, _mm512_max_ps(_mm512_setzero_ps(), x));
+    return ds__exp2_scaled_avx512(_mm512_mul_ps(q, a), 0.5f);
+}
+
+/* See DS__GELU_C1.  The limit lies where 2^q underflows to zero and only keeps infinity out of the products. */
+DS__VEC_INLINE __m512 ds__gelu_avx512(__m512 x) {
+    __m512 a = _mm512_min_ps(_mm512_set1_ps(13.0f), _mm512_abs_ps(x));
+    return _mm512_fnmadd_ps(a, ds__normal_tail_avx512(a), _mm512_max_ps(_mm512_setzero_ps(), x));
 }
 
 /* See DS__GELU_TANH_C1.  The numerator stops where 2^q is infinite, so that -infinity gives -0 and not NaN. */

@@ -61,6 +61,13 @@
 #define DS__GELU_TANH_C1 (-2.30220819f)
 #define DS__GELU_TANH_C3 (-0.102943242f)
 
+/* For the derivatives.  The normal density: C0 2^(C2 x^2), C0 = 1 / sqrt(2 pi), C2 = -log2(e) / 2.  The derivative of 2
+ * s above: D0 + D2 x^2. */
+#define DS__NORMAL_C0 0.398942280f
+#define DS__NORMAL_C2 (-0.721347520f)
+#define DS__GELU_TANH_D0 1.59576912f
+#define DS__GELU_TANH_D2 0.214064449f
+
 /* tanh rounds to 1 in float from here on. */
 #define DS__TANH_LIMIT 9.2f
 

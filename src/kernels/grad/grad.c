@@ -1,0 +1,13 @@
+/* Which variant of grad_f32 is used here: the list of rows, in the order of preference. */
+#include "kernels/grad/grad.h"
+
+static const ds__kernel *const rows[] = {
+#define DS_KERNEL(op, isa) &ds__##op##_##isa.kernel,
+#include "kernels/grad/grad_variants.def"
+#undef DS_KERNEL
+};
+
+const ds__grad_f32 *ds__grad_f32_choose(void) {
+    /* The head is a variant's first member. */
+    return (const ds__grad_f32 *)ds__kernel_choose(rows, sizeof rows / sizeof *rows);
+}

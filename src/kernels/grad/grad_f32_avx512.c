@@ -1,0 +1,248 @@
+/* grad_f32 on 512-bit registers; what is left of a row behind full registers goes through masks.
+ *
+ * Each row and each column goes the same way, whatever stands beside it, and sums over rows run row after row: a matrix
+ * in one call or in parts gives the same bits. */
+#include "kernels/elementwise/vec_io_avx512.h"
+#include "kernels/grad/grad.h"
+#include "kernels/grad/vec_dropout_avx512.h"
+#include "kernels/grad/vec_gradient_avx512.h"
+#include "kernels/norm/vec_moments_avx512.h"
+
+/* GAMMA_ROWS: rows whose statistics are made at once, few enough that they still are in the caches when they are read
+ * again.  SUM_ROWS: rows that a block of columns goes down before the next one, few enough pages for the TLB. */
+enum { GAMMA_ROWS = 16, SUM_ROWS = 32 };
+
+/* Inlined once an activation, so that the switch inside folds away. */
+DS__VEC_INLINE void activate_all(ds__activation activation, const float *x, const float *dy, float *dx, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __m512 slope = ds__activation_gradient_avx512(activation, _mm512_loadu_ps(x + i));
+        _mm512_storeu_ps(dx + i, _mm512_mul_ps(slope, _mm512_loadu_ps(dy + i)));
+    }
+    const __mmask16 tail = ds__tail_avx512(n - i);
+    if (!tail) return;
+    const __m512 slope = ds__activation_gradient_avx512(activation, _mm512_maskz_loadu_ps(tail, x + i));
+    _mm512_mask_storeu_ps(dx + i, tail, _mm512_mul_ps(slope, _mm512_maskz_loadu_ps(tail, dy + i)));
+}
+
+static void activate(ds__activation activation, const float *x, const float *dy, float *dx, size_t n) {
+    switch (activation) {
+#define ACTIVATE(name, text)                                                                                           \
+    case DS__ACTIVATION_##name: activate_all(DS__ACTIVATION_##name, x, dy, dx, n); break;
+        DS__ACTIVATION_LIST(ACTIVATE)
+#undef ACTIVATE
+    case DS__ACTIVATION_COUNT: break;
+    }
+}
+
+/* g = dy * gamma; returns the mean of g but for rounding. */
+static inline float scale_row(const float *dy, const float *gamma, float *g, size_t n) {
+    __m512 s0 = _mm512_setzero_ps(), s1 = s0;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const __m512 g0 = _mm512_mul_ps(_mm512_loadu_ps(dy + i), _mm512_loadu_ps(gamma + i));
+        const __m512 g1 = _mm512_mul_ps(_mm512_loadu_ps(dy + i + 16), _mm512_loadu_ps(gamma + i + 16));
+        _mm512_storeu_ps(g + i, g0);
+        _mm512_storeu_ps(g + i + 16, g1);
+        s0 = _mm512_add_ps(s0, g0);
+        s1 = _mm512_add_ps(s1, g1);
+    }
+    for (; i < n; i += 16) {
+        const __mmask16 mask = n - i < 16 ? ds__tail_avx512(n - i) : (__mmask16)0xffff;
+        const __m512 some = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, dy + i), _mm512_maskz_loadu_ps(mask, gamma + i));
+        _mm512_mask_storeu_ps(g + i, mask, some);
+        s0 = _mm512_add_ps(s0, some);
+    }
+    return _mm512_reduce_add_ps(_mm512_add_ps(s0, s1)) / (float)n;
+}
+
+typedef struct row_lanes {
+    __m512 center, scale, shift;
+} row_lanes;
+
+DS__VEC_INLINE row_lanes lanes_of(ds__moments row) {
+    return (row_lanes){_mm512_set1_ps(row.center), _mm512_set1_ps(row.scale), _mm512_set1_ps(-row.rest * row.scale)};
+}
+
+DS__VEC_INLINE __m512 normal_of(__m512 x, const row_lanes *row) {
+    return _mm512_fmadd_ps(_mm512_sub_ps(x, row->center), row->scale, row->shift);
+}
+
+/* The gradient of one row, g in the place of dx.  Its mean is rounded as x's is, so what is left of it, E[d] with
+ * d = g - mean, is taken away as well; E[xhat] = 0 makes E[d * xhat] = E[g * xhat]. */
+static inline void layer_norm_row(const float *x, const row_lanes *row, float mean, float *dx, size_t n) {
+    const __m512 center = _mm512_set1_ps(mean);
+    __m512 s0 = _mm512_setzero_ps(), s1 = s0, p0 = s0, p1 = s0;
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const __m512 d0 = _mm512_sub_ps(_mm512_loadu_ps(dx + i), center);
+        const __m512 d1 = _mm512_sub_ps(_mm512_loadu_ps(dx + i + 16), center);
+        s0 = _mm512_add_ps(s0, d0);
+        s1 = _mm512_add_ps(s1, d1);
+        p0 = _mm512_fmadd_ps(d0, normal_of(_mm512_loadu_ps(x + i), row), p0);
+        p1 = _mm512_fmadd_ps(d1, normal_of(_mm512_loadu_ps(x + i + 16), row), p1);
+    }
+    for (; i < n; i += 16) {
+        const __mmask16 mask = n - i < 16 ? ds__tail_avx512(n - i) : (__mmask16)0xffff;
+        const __m512 d = _mm512_maskz_sub_ps(mask, _mm512_maskz_loadu_ps(mask, dx + i), center);
+        s0 = _mm512_add_ps(s0, d);
+        p0 = _mm512_mask3_fmadd_ps(d, normal_of(_mm512_maskz_loadu_ps(mask, x + i), row), p0, mask);
+    }
+    const __m512 rest = _mm512_set1_ps(_mm512_reduce_add_ps(_mm512_add_ps(s0, s1)) / (float)n);
+    const __m512 along = _mm512_set1_ps(_mm512_reduce_add_ps(_mm512_add_ps(p0, p1)) / (float)n);
+    for (i = 0; i < n; i += 16) {
+        const __mmask16 mask = n - i < 16 ? ds__tail_avx512(n - i) : (__mmask16)0xffff;
+        const __m512 d = _mm512_sub_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, dx + i), center), rest);
+        const __m512 out = _mm512_fnmadd_ps(normal_of(_mm512_maskz_loadu_ps(mask, x + i), row), along, d);
+        _mm512_mask_storeu_ps(dx + i, mask, _mm512_mul_ps(out, row->scale));
+    }
+}
+
+static void layer_norm(const float *x, size_t ldx, const float *gamma, float eps, const float *dy, size_t lddy,
+                       float *dx, size_t lddx, size_t rows, size_t n) {
+    if (n == 0) return;
+    for (size_t r = 0; r < rows; r++, x += ldx, dy += lddy, dx += lddx) {
+        const row_lanes row = lanes_of(ds__moments_avx512(x, n, eps));
+        layer_norm_row(x, &row, scale_row(dy, gamma, dx, n), dx, n);
+    }
+}
+
+/* What layer_norm_gamma needs of a few rows: xhat = (x - center) * scale + shift. */
+typedef struct few_rows {
+    size_t rows;
+    float center[GAMMA_ROWS], scale[GAMMA_ROWS], shift[GAMMA_ROWS];
+} few_rows;
+
+static inline void measure_rows(few_rows *few, const float *x, size_t ldx, size_t n, float eps) {
+    for (size_t r = 0; r < few->rows; r++) {
+        const ds__moments row = ds__moments_avx512(x + r * ldx, n, eps);
+        few->center[r] = row.center;
+        few->scale[r] = row.scale;
+        few->shift[r] = -row.rest * row.scale;
+    }
+}
+
+DS__VEC_INLINE __m512 normal_in(const few_rows *few, size_t r, __m512 x) {
+    return _mm512_fmadd_ps(_mm512_sub_ps(x, _mm512_set1_ps(few->center[r])), _mm512_set1_ps(few->scale[r]),
+                           _mm512_set1_ps(few->shift[r]));
+}
+
+/* The columns of four registers at once, so that sums stay in registers. */
+static inline void add_gamma(const few_rows *few, const float *x, size_t ldx, const float *dy, size_t lddy,
+                             float *dgamma, size_t n) {
+    size_t c = 0;
+    for (; c + 64 <= n; c += 64) {
+        const float *px = x + c, *py = dy + c;
+        __m512 s0 = _mm512_loadu_ps(dgamma + c), s1 = _mm512_loadu_ps(dgamma + c + 16);
+        __m512 s2 = _mm512_loadu_ps(dgamma + c + 32), s3 = _mm512_loadu_ps(dgamma + c + 48);
+        for (size_t r = 0; r < few->rows; r++, px += ldx, py += lddy) {
+            s0 = _mm512_fmadd_ps(_mm512_loadu_ps(py), normal_in(few, r, _mm512_loadu_ps(px)), s0);
+            s1 = _mm512_fmadd_ps(_mm512_loadu_ps(py + 16), normal_in(few, r, _mm512_loadu_ps(px + 16)), s1);
+            s2 = _mm512_fmadd_ps(_mm512_loadu_ps(py + 32), normal_in(few, r, _mm512_loadu_ps(px + 32)), s2);
+            s3 = _mm512_fmadd_ps(_mm512_loadu_ps(py + 48), normal_in(few, r, _mm512_loadu_ps(px + 48)), s3);
+        }
+        _mm512_storeu_ps(dgamma + c, s0);
+        _mm512_storeu_ps(dgamma + c + 16, s1);
+        _mm512_storeu_ps(dgamma + c + 32, s2);
+        _mm512_storeu_ps(dgamma + c + 48, s3);
+    }
+    for (; c < n; c += 16) {
+        const __mmask16 mask = n - c < 16 ? ds__tail_avx512(n - c) : (__mmask16)0xffff;
+        __m512 sum = _mm512_maskz_loadu_ps(mask, dgamma + c);
+        for (size_t r = 0; r < few->rows; r++) {
+            const __m512 unit = normal_in(few, r, _mm512_maskz_loadu_ps(mask, x + r * ldx + c));
+            sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, dy + r * lddy + c), unit, sum);
+        }
+        _mm512_mask_storeu_ps(dgamma + c, mask, sum);
+    }
+}
+
+static void layer_norm_gamma(const float *x, size_t ldx, float eps, const float *dy, size_t lddy, float *dgamma,
+                             size_t rows, size_t n) {
+    few_rows few;
+    if (n == 0) return;
+    for (size_t r = 0; r < rows; r += GAMMA_ROWS) {
+        few.rows = rows - r < GAMMA_ROWS ? rows - r : GAMMA_ROWS;
+        measure_rows(&few, x + r * ldx, ldx, n, eps);
+        add_gamma(&few, x + r * ldx, ldx, dy + r * lddy, lddy, dgamma, n);
+    }
+}
+
+/* The columns of four registers at once, so that sums stay in registers. */
+static inline void add_rows(const float *x, size_t ldx, float *y, size_t rows, size_t n) {
+    size_t c = 0;
+    for (; c + 64 <= n; c += 64) {
+        const float *row = x + c;
+        __m512 s0 = _mm512_loadu_ps(y + c), s1 = _mm512_loadu_ps(y + c + 16);
+        __m512 s2 = _mm512_loadu_ps(y + c + 32), s3 = _mm512_loadu_ps(y + c + 48);
+        for (size_t r = 0; r < rows; r++, row += ldx) {
+            s0 = _mm512_add_ps(s0, _mm512_loadu_ps(row));
+            s1 = _mm512_add_ps(s1, _mm512_loadu_ps(row + 16));
+            s2 = _mm512_add_ps(s2, _mm512_loadu_ps(row + 32));
+            s3 = _mm512_add_ps(s3, _mm512_loadu_ps(row + 48));
+        }
+        _mm512_storeu_ps(y + c, s0);
+        _mm512_storeu_ps(y + c + 16, s1);
+        _mm512_storeu_ps(y + c + 32, s2);
+        _mm512_storeu_ps(y + c + 48, s3);
+    }
+    for (; c < n; c += 16) {
+        const __mmask16 mask = n - c < 16 ? ds__tail_avx512(n - c) : (__mmask16)0xffff;
+        __m512 sum = _mm512_maskz_loadu_ps(mask, y + c);
+        for (size_t r = 0; r < rows; r++) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, x + r * ldx + c));
+        _mm512_mask_storeu_ps(y + c, mask, sum);
+    }
+}
+
+static void sum_rows(const float *x, size_t ldx, float *y, size_t rows, size_t n) {
+    for (size_t r = 0; r < rows; r += SUM_ROWS)
+        add_rows(x + r * ldx, ldx, y, rows - r < SUM_ROWS ? rows - r : SUM_ROWS, n);
+}
+
+/* Of x where a word is no less than `threshold`, else 0. */
+DS__VEC_INLINE __m512 drop(__m512 x, __m512i words, __m512i threshold, __m512 scale) {
+    return _mm512_maskz_mul_ps(_mm512_cmpge_epu32_mask(words, threshold), x, scale);
+}
+
+static void dropout(const ds__dropout *dropout, uint32_t first_row, const float *x, size_t ldx, float *y, size_t ldy,
+                    size_t rows, size_t n) {
+    const __m512i threshold = _mm512_set1_epi32((int)ds__dropout_threshold(dropout->rate));
+    const __m512 scale = _mm512_set1_ps(ds__dropout_scale(dropout->rate));
+    const ds__dropout with = *dropout; /* no store to y can change it */
+    __m512i words[2];
+    for (size_t r = 0; r < rows; r++, x += ldx, y += ldy) {
+        const uint32_t row = first_row + (uint32_t)r;
+        size_t c = 0;
+        for (; c + 32 <= n; c += 32) {
+            ds__dropout_words_avx512(&with, row, (uint32_t)(c / 4), words);
+            _mm512_storeu_ps(y + c, drop(_mm512_loadu_ps(x + c), words[0], threshold, scale));
+            _mm512_storeu_ps(y + c + 16, drop(_mm512_loadu_ps(x + c + 16), words[1], threshold, scale));
+        }
+        if (c == n) continue;
+        ds__dropout_words_avx512(&with, row, (uint32_t)(c / 4), words);
+        for (int i = 0; c < n; c += 16, i++) {
+            const __mmask16 mask = n - c < 16 ? ds__tail_avx512(n - c) : (__mmask16)0xffff;
+            _mm512_mask_storeu_ps(y + c, mask, drop(_mm512_maskz_loadu_ps(mask, x + c), words[i], threshold, scale));
+        }
+    }
+}
+
+static void round_bf16(const float *x, float *y, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(y + i, ds__bf16_bits_avx512(ds__to_bf16_avx512(_mm512_loadu_ps(x + i))));
+    const __mmask16 tail = ds__tail_avx512(n - i);
+    if (!tail) return;
+    const __m512 some = ds__bf16_bits_avx512(ds__to_bf16_avx512(_mm512_maskz_loadu_ps(tail, x + i)));
+    _mm512_mask_storeu_ps(y + i, tail, some);
+}
+
+const ds__grad_f32 ds__grad_f32_avx512 = {
+    .kernel = DS_KERNEL_HEAD(grad, grad_f32, avx512, "16 floats at once, 32 words of dropout at once"),
+    .activate = activate,
+    .layer_norm = layer_norm,
+    .layer_norm_gamma = layer_norm_gamma,
+    .sum_rows = sum_rows,
+    .dropout = dropout,
+    .round_bf16 = round_bf16,
+};
