@@ -168,6 +168,12 @@ ds_value ds__graph_weight(ds_graph *graph, const char *name, ds_dtype dtype, int
     return named_value(graph, name, value);
 }
 
+ds_value ds__graph_state(ds_graph *graph, const char *name, int rank, const int64_t *shape, float *data) {
+    ds_value state = ds__graph_weight(graph, name, DS_F32, rank, shape, data);
+    if (state.index >= 0) graph->values[state.index].kind = DS__VALUE_STATE;
+    return state;
+}
+
 ds_value ds__graph_weight_codes(ds_graph *graph, const char *name, int rank, const int64_t *shape, const void *codes,
                                 const void *scales) {
     ds_value weight = ds__graph_weight(graph, name, DS_I8, rank, shape, codes);
@@ -204,8 +210,7 @@ void ds__graph_output(ds_graph *graph, const char *name, ds_value value) {
     }
     if (graph->values[value.index].kind != DS__VALUE_TEMPORARY) {
         ds__graph_fail(graph, DS_INVALID_ARGUMENT, "output \"%s\" is %s \"%s\", expected the result of an operator",
-                       name, graph->values[value.index].kind == DS__VALUE_INPUT ? "input" : "weight",
-                       graph->values[value.index].name);
+                       name, ds__value_kind_name(graph->values[value.index].kind), graph->values[value.index].name);
         return;
     }
     const char *copy = copy_name(graph, name);

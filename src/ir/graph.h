@@ -15,7 +15,7 @@
 
 enum {
     DS__MAX_SYMBOLS = 8,
-    DS__MAX_INPUTS = 6,
+    DS__MAX_INPUTS = 7,
     DS__MAX_OUTPUTS = 4,
     DS__MAX_NODES = 1 << 20,
     DS__MAX_DIM = 1 << 30, /* of one dimension, and of base and factor of a symbolic one */
@@ -29,6 +29,7 @@ typedef struct ds__shape {
 typedef enum ds__value_kind {
     DS__VALUE_INPUT,     /* given at each run */
     DS__VALUE_WEIGHT,    /* constant, shared between sessions, possibly mapped from a file */
+    DS__VALUE_STATE,     /* lives across runs in memory of the caller's, which operators may update in place */
     DS__VALUE_TEMPORARY, /* planned by liveness; a graph output is one that the caller's memory is bound to */
 } ds__value_kind;
 
@@ -44,7 +45,7 @@ typedef struct ds__value {
     ds_dtype dtype;
     ds__shape shape;
     ds__value_kind kind;
-    const void *data;        /* weights: dense, borrowed; NULL when made of parts */
+    const void *data;        /* weights: dense, borrowed; NULL when made of parts. States: dense floats, written to */
     const void *scales;      /* weights of DS_I8: a float for each row, borrowed, perhaps unaligned; else NULL */
     ds__precision precision; /* of weights */
     /* Weights: the rows of these weights, one behind the other; what fusing Q, K and V makes. */
@@ -61,8 +62,14 @@ typedef struct ds__attributes {
     int32_t heads, key_heads;  /* attention */
     float scale;
     bool causal;
-    ds__pool_kind pool;   /* pool */
-    int64_t first, count; /* slice */
+    ds__pool_kind pool;            /* pool */
+    int64_t first, count;          /* slice; count: rows or columns of what a gradient is for */
+    bool transpose_a, transpose_b; /* matmul */
+    ds__precision precision;       /* matmul, and linear with a state: what operands are rounded to; F32 or BF16 */
+    float dropout;                 /* dropout, attention: the share that is dropped, in [0, 1) */
+    int32_t site;                  /* which dropout of the graph it is: tensor/philox.h */
+    float smoothing;               /* cross_entropy */
+    bool is_weight;                /* fake_quantize */
 } ds__attributes;
 
 typedef struct ds__op ds__op;
@@ -95,6 +102,11 @@ struct ds_graph {
     ds_error error; /* the first one; DS_OK until then */
 };
 
+static inline const char *ds__value_kind_name(ds__value_kind kind) {
+    static const char *const names[] = {"input", "weight", "state", "temporary"};
+    return names[kind];
+}
+
 ds_status ds__graph_create(ds_context *context, ds_graph **out, ds_error *error) DS_MUST_CHECK;
 void ds__graph_destroy(ds_graph *graph);
 /* A graph of its own with the same content; weights' data stay borrowed. */
@@ -110,6 +122,8 @@ ds_value ds__graph_weight(ds_graph *graph, const char *name, ds_dtype dtype, int
 /* A weight of 8-bit codes: row r is codes[r] * scales[r]. They keep to tensor/quantize.h; precision is INT8. */
 ds_value ds__graph_weight_codes(ds_graph *graph, const char *name, int rank, const int64_t *shape, const void *codes,
                                 const void *scales);
+/* Memory of the caller's, [shape] floats, that lives as long as the graph's programs: parameters in training. */
+ds_value ds__graph_state(ds_graph *graph, const char *name, int rank, const int64_t *shape, float *data);
 /* A weight whose rows are those of `parts` (weights of one dtype and precision that agree in all but the first
  * dimension). */
 ds_value ds__graph_stack_weights(ds_graph *graph, const char *name, const int32_t *parts, int32_t count);

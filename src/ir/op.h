@@ -38,6 +38,12 @@ struct ds__op {
     /* Row i of the output depends on row i of the inputs that are not weights, rows being the first dimension of values
      * of rank 2 and more and the elements of ids. */
     bool by_rows;
+    /* It writes to states among its inputs and must run although nobody reads its output. */
+    bool updates;
+    /* Appends the nodes that take the output's gradient `dy` to those of the inputs: gives[i] where wanted[i], the
+     * others stay DS_NO_VALUE; what does not depend on an input is left out too.  `node` is a copy: the graph's list
+     * moves. NULL: it has no gradient. */
+    void (*gradient)(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives);
     /* Appends " name=value" for each attribute that matters. NULL: none. */
     void (*print)(const ds__node *node, ds__buffer *out);
 };

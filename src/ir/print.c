@@ -8,7 +8,7 @@ static void print_type(const ds_graph *graph, const ds__value *value, ds__buffer
 }
 
 static void print_leaf(const ds_graph *graph, const ds__value *value, ds__buffer *out) {
-    ds__buffer_printf(out, "  %%%s: %s ", value->name, value->kind == DS__VALUE_INPUT ? "input" : "weight");
+    ds__buffer_printf(out, "  %%%s: %s ", value->name, ds__value_kind_name(value->kind));
     print_type(graph, value, out);
     if (value->precision) ds__buffer_text(out, value->precision == DS__PRECISION_INT8 ? " in int8" : " in bfloat16");
     for (int32_t i = 0; i < value->part_count; i++)

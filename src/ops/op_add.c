@@ -16,6 +16,11 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     return DS_OK;
 }
 
+static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
+    if (wanted[0]) gives[0] = dy;
+    if (wanted[1]) gives[1] = ds__is_row(graph, node) ? ds__sum_rows(graph, dy) : dy;
+}
+
 const ds__op ds__op_add = {
     .name = "add",
     .min_inputs = 2,
@@ -25,6 +30,7 @@ const ds__op ds__op_add = {
     .reference = reference,
     .in_place = {0, 1, DS__IN_PLACE_NONE},
     .by_rows = true,
+    .gradient = gradient,
 };
 
 ds_value ds__add(ds_graph *graph, ds_value a, ds_value b) {

@@ -2,7 +2,8 @@
  *
  * q: [T, heads*d], k and v: [T, key_heads*d], seq_start: int32 [B+1] with seq_start[0] = 0 and seq_start[B] = T.
  * out[i, h] = sum_j softmax_j(scale * q[i, h].k[j, g]) * v[j, g], j over the tokens of i's sequence (up to i when
- * causal), g = h / (heads / key_heads). */
+ * causal), g = h / (heads / key_heads).  With dropout (and rng: int32 [3]) the probabilities are dropped: element
+ * (i * heads + h, j) of the node's site, j counted from the sequence's start. */
 #include <math.h>
 
 #include "ops/op_shared.h"
@@ -31,6 +32,10 @@ static ds_status infer(const ds_graph *graph, const ds__node *node, ds__op_resul
     if (!ds__dim_equal(k->shape.dims[1], key_width) || !ds__dim_equal(q->shape.dims[0], k->shape.dims[0]))
         return ds__shapes_disagree(graph, node, 0, 1, error);
     if (!ds__shape_equal(&k->shape, &v->shape)) return ds__shapes_disagree(graph, node, 1, 2, error);
+    if (node->attributes.dropout != 0 && node->input_count <= DS__ATTENTION_RNG)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "dropout is %g, but there is no rng",
+                        (double)node->attributes.dropout);
+    if (node->input_count > DS__ATTENTION_RNG) DS_TRY(ds__expect_dropout(graph, node, DS__ATTENTION_RNG, error));
     *result = (ds__op_result){DS_F32, q->shape};
     return DS_OK;
 }
@@ -51,10 +56,17 @@ typedef struct head {
     ds__rows k, v;
     int64_t column, d;
     float scale;
+    ds__dropout dropout;
 } head;
 
-/* One query over keys [first, last). q and out: [d]. */
-static void attend(const head *h, const float *q, int64_t first, int64_t last, float *out) {
+/* What probabilities are multiplied by: 0 where (row, j) is dropped. */
+static double kept(const ds__dropout *dropout, int64_t row, int64_t j) {
+    if (dropout->rate == 0) return 1;
+    return ds__dropout_keeps(dropout, (uint32_t)row, (uint32_t)j) ? (double)ds__dropout_scale(dropout->rate) : 0;
+}
+
+/* One query over keys [first, last). row: its dropout's. q and out: [d]. */
+static void attend(const head *h, const float *q, int64_t row, int64_t first, int64_t last, float *out) {
     double top = -INFINITY, sum = 0;
     for (int pass = 0; pass < 2; pass++) { /* the maximum first, then the weighted sum: no memory for the scores */
         for (int64_t c = 0; pass == 1 && c < h->d; c++) out[c] = 0;
@@ -69,6 +81,7 @@ static void attend(const head *h, const float *q, int64_t first, int64_t last, f
             }
             double weight = exp(score - top);
             sum += weight;
+            weight *= kept(&h->dropout, row, j - first);
             for (int64_t c = 0; c < h->d; c++) out[c] += (float)weight * v[c];
         }
     }
@@ -84,13 +97,14 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     head one = {.k = ds__rows_of(call->inputs[1]),
                 .v = ds__rows_of(call->inputs[2]),
                 .d = q.cols / config.heads,
-                .scale = config.scale};
+                .scale = config.scale,
+                .dropout = ds__dropout_in(&call->node->attributes, call->inputs[DS__ATTENTION_RNG])};
     for (int64_t b = 0; b + 1 < call->inputs[3]->shape[0]; b++)
         for (int64_t i = start[b]; i < start[b + 1]; i++)
             for (int64_t h = 0; h < config.heads; h++) {
                 one.column = h / group * one.d;
-                attend(&one, q.data + i * q.ld + h * one.d, start[b], config.causal ? i + 1 : start[b + 1],
-                       y.data + i * y.ld + h * one.d);
+                attend(&one, q.data + i * q.ld + h * one.d, i * config.heads + h, start[b],
+                       config.causal ? i + 1 : start[b + 1], y.data + i * y.ld + h * one.d);
             }
     return DS_OK;
 }
@@ -100,16 +114,37 @@ static void print(const ds__node *node, ds__buffer *out) {
     if (node->attributes.key_heads) ds__buffer_printf(out, " key_heads=%d", node->attributes.key_heads);
     if (node->attributes.scale != 0) ds__buffer_printf(out, " scale=%g", (double)node->attributes.scale);
     if (node->attributes.causal) ds__buffer_text(out, " causal");
+    if (node->attributes.dropout != 0)
+        ds__buffer_printf(out, " dropout=%g site=%d", (double)node->attributes.dropout, node->attributes.site);
+}
+
+static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
+    if (!wanted[DS__ATTENTION_Q] && !wanted[DS__ATTENTION_K] && !wanted[DS__ATTENTION_V]) return;
+    const int64_t width = graph->values[node->inputs[0]].shape.dims[1].base,
+                  key_width = graph->values[node->inputs[1]].shape.dims[1].base;
+    const bool drops = node->input_count > DS__ATTENTION_RNG;
+    ds_value inputs[] = {{node->inputs[0]},
+                         {node->inputs[1]},
+                         {node->inputs[2]},
+                         {node->inputs[3]},
+                         {node->outputs[0]},
+                         dy,
+                         {drops ? node->inputs[DS__ATTENTION_RNG] : -1}};
+    ds_value all = ds__graph_add(graph, &ds__op_attention_grad, inputs, drops ? 7 : 6, node->attributes);
+    if (wanted[DS__ATTENTION_Q]) gives[DS__ATTENTION_Q] = ds__slice(graph, all, 0, width);
+    if (wanted[DS__ATTENTION_K]) gives[DS__ATTENTION_K] = ds__slice(graph, all, width, key_width);
+    if (wanted[DS__ATTENTION_V]) gives[DS__ATTENTION_V] = ds__slice(graph, all, width + key_width, key_width);
 }
 
 const ds__op ds__op_attention = {
     .name = "attention",
     .min_inputs = 4,
-    .max_inputs = 4,
+    .max_inputs = 5,
     .infer = infer,
     .flops = flops,
     .reference = reference,
     .in_place = {DS__IN_PLACE_NONE},
+    .gradient = gradient,
     .print = print,
 };
 

@@ -51,9 +51,24 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     return DS_OK;
 }
 
+/* Autograd runs before the fusing passes, so products are bare; a residual's gradient is dy itself. */
+static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
+    const ds_value x = {node->inputs[DS__LINEAR_X]}, weight = {node->inputs[DS__LINEAR_WEIGHT]};
+    if (node->attributes.activation != DS__ACTIVATION_NONE || graph->values[x.index].shape.rank != 2) {
+        ds__graph_fail(graph, DS_UNSUPPORTED,
+                       "linear has a gradient for x of rank 2 and without an activation of its own");
+        return;
+    }
+    if (wanted[DS__LINEAR_X]) gives[DS__LINEAR_X] = ds__multiply(graph, dy, false, weight, false);
+    if (wanted[DS__LINEAR_WEIGHT]) gives[DS__LINEAR_WEIGHT] = ds__multiply(graph, dy, true, x, false);
+    if (wanted[DS__LINEAR_BIAS]) gives[DS__LINEAR_BIAS] = ds__sum_rows(graph, dy);
+    if (wanted[DS__LINEAR_RESIDUAL]) gives[DS__LINEAR_RESIDUAL] = dy;
+}
+
 static void print(const ds__node *node, ds__buffer *out) {
     if (node->attributes.activation)
         ds__buffer_printf(out, " activation=%s", ds__activation_name(node->attributes.activation));
+    if (node->attributes.precision == DS__PRECISION_BF16) ds__buffer_text(out, " bfloat16");
 }
 
 const ds__op ds__op_linear = {
@@ -65,6 +80,7 @@ const ds__op ds__op_linear = {
     .reference = reference,
     .in_place = {DS__LINEAR_RESIDUAL, DS__IN_PLACE_NONE},
     .by_rows = true,
+    .gradient = gradient,
     .print = print,
 };
 

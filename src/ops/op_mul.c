@@ -16,6 +16,14 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     return DS_OK;
 }
 
+static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
+    const ds_value a = {node->inputs[0]}, b = {node->inputs[1]};
+    if (wanted[0]) gives[0] = ds__mul(graph, dy, b);
+    if (!wanted[1]) return;
+    gives[1] = ds__mul(graph, dy, a);
+    if (ds__is_row(graph, node)) gives[1] = ds__sum_rows(graph, gives[1]);
+}
+
 const ds__op ds__op_mul = {
     .name = "mul",
     .min_inputs = 2,
@@ -25,6 +33,7 @@ const ds__op ds__op_mul = {
     .reference = reference,
     .in_place = {0, 1, DS__IN_PLACE_NONE},
     .by_rows = true,
+    .gradient = gradient,
 };
 
 ds_value ds__mul(ds_graph *graph, ds_value a, ds_value b) {

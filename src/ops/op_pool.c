@@ -42,6 +42,42 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     return DS_OK;
 }
 
+static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
+    if (wanted[0])
+        gives[0] = ds__graph_add(graph, &ds__op_pool_grad, (ds_value[]){{node->inputs[0]}, {node->inputs[1]}, dy}, 3,
+                                 (ds__attributes){.pool = node->attributes.pool});
+}
+
+/* x: [T, n], of which only the shape matters but for the maximum; seq_start: int32 [B+1]; dy: [B, n] -> [T, n] */
+static ds_status infer_grad(const ds_graph *graph, const ds__node *node, ds__op_result *result, ds_error *error) {
+    DS_TRY(infer(graph, node, result, error));
+    DS_TRY(ds__expect(graph, node, 2, DS_F32, 2, error));
+    if (!ds__shape_equal(&result->shape, &ds__input(graph, node, 2)->shape))
+        return ds__shapes_disagree(graph, node, 0, 2, error);
+    result->shape = ds__input(graph, node, 0)->shape;
+    return DS_OK;
+}
+
+/* Of several largest ones the first gets the maximum's gradient. */
+static ds_status reference_grad(const ds__call *call, ds_error *error) {
+    DS_TRY(ds__check_seq_start(call->inputs[1], call->inputs[0]->shape[0], error));
+    ds__rows x = ds__rows_of(call->inputs[0]), dy = ds__rows_of(call->inputs[2]), dx = ds__rows_of(call->outputs[0]);
+    const int32_t *start = call->inputs[1]->data;
+    const ds__pool_kind kind = call->node->attributes.pool;
+    for (int64_t b = 0; b < dy.rows; b++)
+        for (int64_t c = 0; c < dy.cols; c++) {
+            int64_t best = start[b];
+            for (int64_t r = start[b]; kind == DS__POOL_MAX && r < start[b + 1]; r++)
+                if (x.data[r * x.ld + c] > x.data[best * x.ld + c]) best = r;
+            const float given = dy.data[b * dy.ld + c];
+            for (int64_t r = start[b]; r < start[b + 1]; r++)
+                dx.data[r * dx.ld + c] = kind == DS__POOL_MEAN ? given / (float)(start[b + 1] - start[b])
+                                         : r == best           ? given
+                                                               : 0.0f;
+        }
+    return DS_OK;
+}
+
 static void print(const ds__node *node, ds__buffer *out) {
     static const char *const names[] = {"mean", "max", "first"};
     ds__buffer_printf(out, " %s", names[node->attributes.pool]);
@@ -54,6 +90,17 @@ const ds__op ds__op_pool = {
     .infer = infer,
     .flops = flops,
     .reference = reference,
+    .in_place = {DS__IN_PLACE_NONE},
+    .gradient = gradient,
+    .print = print,
+};
+
+const ds__op ds__op_pool_grad = {
+    .name = "pool_grad",
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .infer = infer_grad,
+    .reference = reference_grad,
     .in_place = {DS__IN_PLACE_NONE},
     .print = print,
 };

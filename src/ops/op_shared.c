@@ -43,6 +43,28 @@ ds_status ds__expect_row(const ds_graph *graph, const ds__node *node, int i, ds_
     return ds__shapes_disagree(graph, node, 0, i, error);
 }
 
+ds_status ds__expect_same(const ds_graph *graph, const ds__node *node, int a, int b, ds_error *error) {
+    DS_TRY(ds__expect(graph, node, b, DS_F32, -1, error));
+    if (ds__shape_equal(&ds__input(graph, node, a)->shape, &ds__input(graph, node, b)->shape)) return DS_OK;
+    return ds__shapes_disagree(graph, node, a, b, error);
+}
+
+ds_status ds__expect_each_row(const ds_graph *graph, const ds__node *node, int i, ds_error *error) {
+    DS_TRY(ds__expect(graph, node, 0, DS_F32, 2, error));
+    DS_TRY(ds__expect(graph, node, i, DS_F32, 1, error));
+    if (ds__dim_equal(ds__input(graph, node, 0)->shape.dims[0], ds__input(graph, node, i)->shape.dims[0])) return DS_OK;
+    return ds__shapes_disagree(graph, node, 0, i, error);
+}
+
+ds_status ds__halve_rows(ds_dim *rows, ds_error *error) {
+    if (rows->base % 2 || rows->factor % 2)
+        return ds__fail(error, DS_SHAPE_MISMATCH, "rows come in pairs, but there may be %lld + %lld * n of them",
+                        (long long)rows->base, (long long)rows->factor);
+    rows->base /= 2;
+    rows->factor /= 2;
+    return DS_OK;
+}
+
 ds_status ds__infer_same(const ds_graph *graph, const ds__node *node, ds__op_result *result, ds_error *error) {
     DS_TRY(ds__expect(graph, node, 0, DS_F32, -1, error));
     *result = (ds__op_result){DS_F32, ds__input(graph, node, 0)->shape};

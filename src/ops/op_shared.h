@@ -33,7 +33,22 @@ ds_status ds__shapes_disagree(const ds_graph *graph, const ds__node *node, int a
 ds_status ds__check_ids(const ds_tensor *ids, int64_t rows, int64_t first, ds_error *error);
 ds_status ds__check_seq_start(const ds_tensor *seq_start, int64_t tokens, ds_error *error);
 
+/* DS_OK when the node's dropout and its rng (input `rng`: int32 [3]) are valid. */
+ds_status ds__expect_dropout(const ds_graph *graph, const ds__node *node, int rng, ds_error *error);
+/* DS_OK when inputs a and b have one shape. */
+ds_status ds__expect_same(const ds_graph *graph, const ds__node *node, int a, int b, ds_error *error);
+/* DS_OK when input i is f32 [R], R the rows of input 0: [R, n]. */
+ds_status ds__expect_each_row(const ds_graph *graph, const ds__node *node, int i, ds_error *error);
+
+/* Rows that come in pairs: half of them; refused when there may be an odd one. */
+ds_status ds__halve_rows(ds_dim *rows, ds_error *error);
+
 static inline ds_dim ds__last_dim(const ds__shape *shape) { return shape->dims[shape->rank - 1]; }
+
+/* Whether input 1 is one row for all rows of input 0. */
+static inline bool ds__is_row(const ds_graph *graph, const ds__node *node) {
+    return ds__input(graph, node, 1)->shape.rank == 1 && ds__input(graph, node, 0)->shape.rank > 1;
+}
 
 /* Rules and printers that operators have in common. */
 ds_status ds__infer_same(const ds_graph *graph, const ds__node *node, ds__op_result *result, ds_error *error);

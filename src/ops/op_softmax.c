@@ -23,6 +23,30 @@ static ds_status reference(const ds__call *call, ds_error *error) {
     return DS_OK;
 }
 
+static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
+    if (wanted[0])
+        gives[0] =
+            ds__graph_add(graph, &ds__op_softmax_grad, (ds_value[]){{node->outputs[0]}, dy}, 2, (ds__attributes){0});
+}
+
+static ds_status infer_grad(const ds_graph *graph, const ds__node *node, ds__op_result *result, ds_error *error) {
+    DS_TRY(ds__infer_same(graph, node, result, error));
+    return ds__expect_same(graph, node, 0, 1, error);
+}
+
+/* dx = y * (dy - sum(y * dy)) */
+static ds_status reference_grad(const ds__call *call, ds_error *error) {
+    (void)error;
+    ds__rows y = ds__rows_of(call->inputs[0]), dy = ds__rows_of(call->inputs[1]), dx = ds__rows_of(call->outputs[0]);
+    for (int64_t i = 0; i < y.rows; i++) {
+        const float *p = y.data + i * y.ld, *g = dy.data + i * dy.ld;
+        double sum = 0;
+        for (int64_t j = 0; j < y.cols; j++) sum += (double)p[j] * (double)g[j];
+        for (int64_t j = 0; j < y.cols; j++) dx.data[i * dx.ld + j] = (float)(p[j] * (g[j] - sum));
+    }
+    return DS_OK;
+}
+
 const ds__op ds__op_softmax = {
     .name = "softmax",
     .min_inputs = 1,
@@ -31,6 +55,18 @@ const ds__op ds__op_softmax = {
     .flops = flops,
     .reference = reference,
     .in_place = {0, DS__IN_PLACE_NONE},
+    .by_rows = true,
+    .gradient = gradient,
+};
+
+const ds__op ds__op_softmax_grad = {
+    .name = "softmax_grad",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer_grad,
+    .flops = flops,
+    .reference = reference_grad,
+    .in_place = {1, 0, DS__IN_PLACE_NONE},
     .by_rows = true,
 };
 

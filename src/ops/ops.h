@@ -4,6 +4,7 @@
 #define DS_OPS_OPS_H
 
 #include "ir/op.h"
+#include "tensor/philox.h"
 
 #define DS_OP(name, about) extern const ds__op ds__op_##name;
 #include "ops/ops.def"
@@ -20,6 +21,10 @@ ds__op_entry ds__op_at(size_t index);
 /* Inputs of `linear` by position. bias and residual are optional. */
 enum { DS__LINEAR_X, DS__LINEAR_WEIGHT, DS__LINEAR_BIAS, DS__LINEAR_RESIDUAL, DS__LINEAR_INPUTS };
 
+/* Inputs of `matmul` stand at the same places. */
+/* Inputs of `attention`; rng: int32 [3], two words of seed and the draw (tensor/philox.h), with dropout only. */
+enum { DS__ATTENTION_Q, DS__ATTENTION_K, DS__ATTENTION_V, DS__ATTENTION_STARTS, DS__ATTENTION_RNG };
+
 /* Building. bias: DS_NO_VALUE for none; it becomes an `add` of its own, which the passes fuse. */
 ds_value ds__linear(ds_graph *graph, ds_value x, ds_value weight, ds_value bias);
 ds_value ds__add(ds_graph *graph, ds_value a, ds_value b);
@@ -32,6 +37,31 @@ ds_value ds__gather(ds_graph *graph, ds_value table, ds_value ids);
 ds_value ds__attention(ds_graph *graph, const ds_value qkv[3], ds_value seq_start, ds_attention_config config);
 ds_value ds__pool_rows(ds_graph *graph, ds_value x, ds_value seq_start, ds__pool_kind kind);
 ds_value ds__slice(ds_graph *graph, ds_value x, int64_t first, int64_t count);
+
+/* What training adds.  R: any number of rows, P: of pairs. */
+/* a: [m, k] or transposed [k, m]; b: [k, n] or transposed [n, k] -> [m, n]. */
+ds_value ds__multiply(ds_graph *graph, ds_value a, bool transpose_a, ds_value b, bool transpose_b);
+/* rng: int32 [3] as above; rate 0 gives x itself. site: a number of its own for each dropout of a model. */
+ds_value ds__dropout_of(ds_graph *graph, ds_value x, ds_value rng, float rate, int32_t site);
+/* As tensor/quantize.h rounds, back in floats; the gradient goes through as it is (Bengio, Leonard, Courville 2013). */
+ds_value ds__fake_quantize(ds_graph *graph, ds_value x, bool is_weight);
+/* logits: [R, n], labels: int32 [R], negative: none, which costs 0 -> [R] */
+ds_value ds__cross_entropy(ds_graph *graph, ds_value logits, ds_value labels, float smoothing);
+/* logits or x, targets: [R, n] -> [R] */
+ds_value ds__soft_cross_entropy(ds_graph *graph, ds_value logits, ds_value targets);
+ds_value ds__binary_cross_entropy(ds_graph *graph, ds_value logits, ds_value targets);
+ds_value ds__squared_error(ds_graph *graph, ds_value x, ds_value targets);
+/* x: [2P, n] -> [P, 1] */
+ds_value ds__pair_cosine(ds_graph *graph, ds_value x);
+/* x: [2P, n], rows of length 1 -> [P]; scores are scale * dot product. */
+ds_value ds__in_batch_negatives(ds_graph *graph, ds_value x, float scale);
+/* factor * x */
+ds_value ds__scale(ds_graph *graph, ds_value x, float factor);
+/* x: [R, n] -> [n] */
+ds_value ds__sum_rows(ds_graph *graph, ds_value x);
+
+/* The dropout of a node in a run; rng may be NULL where the rate is 0. */
+ds__dropout ds__dropout_in(const ds__attributes *attributes, const ds_tensor *rng);
 
 /* The attention's settings of a node with every default resolved (heads of keys, scale). */
 ds_attention_config ds__attention_config_of(const ds__attributes *attributes, int64_t width);

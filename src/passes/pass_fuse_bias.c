@@ -1,5 +1,5 @@
-/* fuse_bias: add(linear(x, w), b) with a weight b: [n] -> linear(x, w, b).  The product's epilogue adds it in
- * registers. */
+/* fuse_bias: add(linear(x, w), b) with a weight or a state b: [n] -> linear(x, w, b).  The product's epilogue adds it
+ * in registers. */
 #include "passes/pass.h"
 
 ds_status ds__pass_fuse_bias(ds_graph *graph, ds_error *error) {
@@ -8,7 +8,8 @@ ds_status ds__pass_fuse_bias(ds_graph *graph, ds_error *error) {
         const ds__node *add = &graph->nodes[i];
         if (add->op != &ds__op_add) continue;
         int32_t bias = add->inputs[1];
-        if (graph->values[bias].kind != DS__VALUE_WEIGHT || graph->values[bias].shape.rank != 1) continue;
+        const ds__value_kind kind = graph->values[bias].kind;
+        if ((kind != DS__VALUE_WEIGHT && kind != DS__VALUE_STATE) || graph->values[bias].shape.rank != 1) continue;
         int32_t producer = ds__pass_sole_linear(graph, add->inputs[0]);
         if (producer < 0) continue;
         ds__node *linear = &graph->nodes[producer];

@@ -1,11 +1,12 @@
-/* fuse_residual: add(linear(...), r) or add(r, linear(...)) of one shape -> linear(..., residual r).
+/* fuse_residual: add(product(...), r) or add(r, product(...)) of one shape -> product(..., residual r), for linear and
+ * matmul.
  *
- * The linear moves to the place of the add, where r is certainly there. */
+ * The product moves to the place of the add, where r is certainly there. */
 #include "passes/pass.h"
 
 /* The linear that side `side` of the add could be merged into, -1 if it cannot. */
 static int32_t candidate(const ds_graph *graph, const ds__node *add, int side) {
-    int32_t producer = ds__pass_sole_linear(graph, add->inputs[side]);
+    int32_t producer = ds__pass_sole_product(graph, add->inputs[side]);
     if (producer < 0 || graph->nodes[producer].inputs[DS__LINEAR_RESIDUAL] >= 0) return -1;
     int32_t other = add->inputs[1 - side];
     bool same = ds__shape_equal(&graph->values[add->inputs[side]].shape, &graph->values[other].shape);

@@ -151,6 +151,8 @@ static void bind_pointers(ds__execution *execution, const void *const *inputs, v
     for (size_t v = 0; v < graph->value_count; v++) {
         if (graph->values[v].kind == DS__VALUE_INPUT)
             execution->tensors[v].data = (void *)inputs[input++];
+        else if (graph->values[v].kind == DS__VALUE_STATE)
+            execution->tensors[v].data = (void *)graph->values[v].data;
         else if (graph->values[v].kind == DS__VALUE_TEMPORARY && execution->offset[storage->root[v]] >= 0)
             execution->tensors[v].data = execution->workspace->buffer + execution->offset[storage->root[v]];
     }

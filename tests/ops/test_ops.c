@@ -1,5 +1,6 @@
 /* One table of cases for all operators: each is run on every backend at several sizes and compared with `ref`; every
  * row of ops.def must have a case. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "autograd/autograd.h"
 #include "backends/backends.h"
 #include "ops/ops.h"
 #include "support/graph_case.h"
@@ -166,6 +168,136 @@ static void slice(test_bench *b, ds_graph *g) {
     ds__graph_output(g, "again", x);
 }
 
+static void matmul(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds_value x = rows(g, "x", 40), y = rows(g, "y", 24);
+    ds_value tall = ds__scale(g, ds__multiply(g, y, true, x, false), 0.05f); /* [24, 40] */
+    ds__graph_output(g, "tall", tall);
+    ds_value wide = ds__multiply(g, x, false, tall, true); /* [T, 24] */
+    ds_value inputs[] = {wide, tall, vector(b, g, "bias", 40), x};
+    ds__graph_output(g, "all", ds__graph_add(g, &ds__op_matmul, inputs, 4, (ds__attributes){0}));
+}
+
+static ds_value rng(ds_graph *g) { return ds__graph_input(g, "rng", DS_I32, 1, (ds_dim[]){ds__dim_of(3)}); }
+
+static void dropout(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__dropout_of(g, rows(g, "x", 27), rng(g), 0.3f, 5));
+}
+
+static void attention_dropout(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds_value inputs[] = {rows(g, "q", 48), rows(g, "k", 48), rows(g, "v", 48), starts(g), rng(g)};
+    ds__graph_output(
+        g, "y",
+        ds__graph_add(g, &ds__op_attention, inputs, 5, (ds__attributes){.heads = 3, .dropout = 0.25f, .site = 2}));
+}
+
+static void fake_quantize(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "w", ds__fake_quantize(g, rows(g, "w", 31), true));
+    ds__graph_output(g, "x", ds__fake_quantize(g, rows(g, "x", 31), false));
+}
+
+static ds_value logits(ds_graph *g) { return rows(g, "logits", 53); }
+static ds_value labels(ds_graph *g) {
+    ds_dim count = ds__graph_symbol(g, "T");
+    return ds__graph_input(g, "labels", DS_I32, 1, &count);
+}
+
+static void cross_entropy(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__cross_entropy(g, logits(g), labels(g), 0));
+}
+static void cross_entropy_smooth(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__cross_entropy(g, logits(g), labels(g), 0.1f));
+}
+static void soft_cross_entropy(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__soft_cross_entropy(g, logits(g), ds__softmax(g, rows(g, "teacher", 53))));
+}
+static void binary_cross_entropy(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__binary_cross_entropy(g, logits(g), rows(g, "targets", 53)));
+}
+static void squared_error(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__squared_error(g, rows(g, "x", 9), rows(g, "targets", 9)));
+}
+
+static ds_value pairs(ds_graph *g) {
+    ds_dim count = ds__graph_symbol(g, "P");
+    count.factor = 2;
+    return ds__graph_input(g, "x", DS_F32, 2, (ds_dim[]){count, ds__dim_of(11)});
+}
+static void pair_cosine(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__pair_cosine(g, pairs(g)));
+}
+static void in_batch_negatives(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__in_batch_negatives(g, ds__l2_normalize(g, pairs(g), 1e-12f), 20));
+}
+static void scale(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__scale(g, rows(g, "x", 45), 1.5f));
+}
+static void sum_rows(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__sum_rows(g, rows(g, "x", 45)));
+}
+
+/* Puts the gradients of a case's first output in the place of its outputs. */
+static void gradients_of(test_bench *b, ds_graph *g, void (*build)(test_bench *, ds_graph *)) {
+    int32_t parameters[16], gradients[16];
+    ds__differentiation job = {.parameters = parameters, .gradients = gradients};
+    ds_error error;
+    build(b, g);
+    for (size_t v = 0; v < g->value_count; v++)
+        if (g->values[v].dtype == DS_F32 && g->values[v].kind != DS__VALUE_TEMPORARY)
+            parameters[job.count++] = (int32_t)v;
+    job.loss = g->outputs[0].value;
+    const ds__shape shape = g->values[job.loss].shape;
+    job.seed = ds__graph_input(g, "seed", DS_F32, shape.rank, shape.dims).index;
+    g->output_count = 0;
+    assert_int_equal(ds__autograd(g, &job, &error), DS_OK);
+    for (size_t i = 0; i < job.count; i++)
+        if (gradients[i] >= 0) ds__graph_output(g, g->values[parameters[i]].name, (ds_value){gradients[i]});
+}
+
+#define GRADIENT(name)                                                                                                 \
+    static void name##_grad(test_bench *b, ds_graph *g) { gradients_of(b, g, name); }
+GRADIENT(linear_plain)
+GRADIENT(gather_f32)
+GRADIENT(attention_plain)
+GRADIENT(attention_odd)
+GRADIENT(attention_causal)
+GRADIENT(attention_grouped)
+GRADIENT(attention_dropout)
+GRADIENT(layer_norm)
+GRADIENT(l2_normalize)
+GRADIENT(softmax)
+GRADIENT(activations)
+GRADIENT(pool)
+GRADIENT(cross_entropy)
+GRADIENT(cross_entropy_smooth)
+GRADIENT(soft_cross_entropy)
+GRADIENT(binary_cross_entropy)
+GRADIENT(squared_error)
+GRADIENT(pair_cosine)
+GRADIENT(in_batch_negatives)
+static void pool_max(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__pool_rows(g, rows(g, "x", 29), starts(g), DS__POOL_MAX));
+}
+GRADIENT(pool_max)
+static void slice_of(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__activate(g, ds__slice(g, rows(g, "x", 30), 4, 20), DS__ACTIVATION_TANH));
+}
+GRADIENT(slice_of)
+
 static const op_case cases[] = {
     {"linear", &ds__op_linear, linear_plain},
     {"linear with everything", &ds__op_linear, linear_full},
@@ -188,6 +320,41 @@ static const op_case cases[] = {
     {"mul", &ds__op_mul, mul},
     {"pool", &ds__op_pool, pool},
     {"slice", &ds__op_slice, slice},
+    {"matmul", &ds__op_matmul, matmul},
+    {"dropout", &ds__op_dropout, dropout},
+    {"attention with dropout", &ds__op_attention, attention_dropout},
+    {"fake_quantize", &ds__op_fake_quantize, fake_quantize},
+    {"cross_entropy", &ds__op_cross_entropy, cross_entropy},
+    {"cross_entropy, smoothed", &ds__op_cross_entropy, cross_entropy_smooth},
+    {"soft_cross_entropy", &ds__op_soft_cross_entropy, soft_cross_entropy},
+    {"binary_cross_entropy", &ds__op_binary_cross_entropy, binary_cross_entropy},
+    {"squared_error", &ds__op_squared_error, squared_error},
+    {"pair_cosine", &ds__op_pair_cosine, pair_cosine},
+    {"in_batch_negatives", &ds__op_in_batch_negatives, in_batch_negatives},
+    {"scale", &ds__op_scale, scale},
+    {"sum_rows", &ds__op_sum_rows, sum_rows},
+    {"linear's gradient", &ds__op_matmul, linear_plain_grad},
+    {"gather's gradient", &ds__op_scatter_add, gather_f32_grad},
+    {"attention's gradient", &ds__op_attention_grad, attention_plain_grad},
+    {"attention's gradient, odd sizes", &ds__op_attention_grad, attention_odd_grad},
+    {"attention's gradient, causal", &ds__op_attention_grad, attention_causal_grad},
+    {"attention's gradient, fewer heads of keys", &ds__op_attention_grad, attention_grouped_grad},
+    {"attention's gradient with dropout", &ds__op_attention_grad, attention_dropout_grad},
+    {"layer_norm's gradient", &ds__op_layer_norm_grad, layer_norm_grad},
+    {"layer_norm's gradient for gamma", &ds__op_layer_norm_grad_gamma, layer_norm_grad},
+    {"l2_normalize's gradient", &ds__op_l2_normalize_grad, l2_normalize_grad},
+    {"softmax's gradient", &ds__op_softmax_grad, softmax_grad},
+    {"activation's gradient", &ds__op_activation_grad, activations_grad},
+    {"pool's gradient", &ds__op_pool_grad, pool_grad},
+    {"pool's gradient, maximum", &ds__op_pool_grad, pool_max_grad},
+    {"slice's gradient", &ds__op_pad_columns, slice_of_grad},
+    {"cross_entropy's gradient", &ds__op_cross_entropy_grad, cross_entropy_grad},
+    {"cross_entropy's gradient, smoothed", &ds__op_cross_entropy_grad, cross_entropy_smooth_grad},
+    {"soft_cross_entropy's gradient", &ds__op_soft_cross_entropy_grad, soft_cross_entropy_grad},
+    {"binary_cross_entropy's gradient", &ds__op_binary_cross_entropy_grad, binary_cross_entropy_grad},
+    {"squared_error's gradient", &ds__op_squared_error_grad, squared_error_grad},
+    {"pair_cosine's gradient", &ds__op_pair_cosine_grad, pair_cosine_grad},
+    {"in_batch_negatives' gradient", &ds__op_in_batch_negatives_grad, in_batch_negatives_grad},
 };
 
 enum { CASES = sizeof cases / sizeof *cases };
@@ -225,6 +392,107 @@ static void backends_agree_with_ref(void **state) {
                 ds__graph_destroy(graph);
                 test_bench_close(&bench);
             }
+}
+
+/* The gradient against finite differences: along a random direction d of all parameters together,
+ * (f(x + e d) - f(x - e d)) / 2e = gradient . d,  f = seed . y. */
+typedef struct direction {
+    test_bench bench;
+    ds_graph *forward, *backward;
+    int64_t symbols[DS__MAX_SYMBOLS];
+    int32_t parameters[16];
+    size_t count;
+} direction;
+
+static double along(direction *d, float *data, const float *step, size_t elements, const void **inputs,
+                    const float *seed) {
+    double sums[2] = {0, 0};
+    size_t count, first = 0;
+    const float epsilon = 4e-3f;
+    for (int side = 0; side < 2; side++) {
+        for (size_t i = 0; i < elements; i++) data[i] += (side ? -2 : 1) * epsilon * step[i];
+        float *y = test_run(&d->bench, d->forward, DS__BACKEND_COUNT - 1, "all", d->symbols, inputs, &count);
+        assert_true(ds__value_elements(&d->forward->values[d->forward->outputs[0].value], d->symbols, &first));
+        for (size_t i = 0; i < first; i++) sums[side] += (double)seed[i] * y[i];
+    }
+    for (size_t i = 0; i < elements; i++) data[i] += epsilon * step[i];
+    return (sums[0] - sums[1]) / (2 * (double)epsilon);
+}
+
+static int64_t last_dim(const ds_graph *g, int32_t value) {
+    const ds__shape *shape = &g->values[value].shape;
+    return shape->dims[shape->rank - 1].base;
+}
+
+static void check_gradient(const op_case *c, uint64_t number) {
+    direction d = {.count = 0};
+    ds_error error;
+    size_t count, at = 0;
+    test_bench_open(&d.bench, 1, number);
+    assert_int_equal(ds__graph_create(d.bench.context, &d.forward, &error), DS_OK);
+    c->build(&d.bench, d.forward);
+    assert_int_equal(ds__graph_copy(d.forward, &d.backward, &error), DS_OK);
+    ds_graph *g = d.backward;
+    int32_t gradients[16];
+    ds__differentiation job = {.parameters = d.parameters, .gradients = gradients, .loss = g->outputs[0].value};
+    for (size_t v = 0; v < g->value_count; v++)
+        if (g->values[v].dtype == DS_F32 && g->values[v].kind != DS__VALUE_TEMPORARY)
+            d.parameters[job.count++] = (int32_t)v;
+    const ds__shape shape = g->values[job.loss].shape;
+    job.seed = ds__graph_input(g, "seed", DS_F32, shape.rank, shape.dims).index;
+    g->output_count = 0;
+    assert_int_equal(ds__autograd(g, &job, &error), DS_OK);
+    for (size_t i = 0; i < job.count; i++)
+        if (gradients[i] >= 0) /* a view, since add hands on the seed, which is an input */
+            ds__graph_output(g, g->values[d.parameters[i]].name,
+                             ds__slice(g, (ds_value){gradients[i]}, 0, last_dim(g, gradients[i])));
+    for (int32_t i = 0; i < g->symbol_count; i++) d.symbols[i] = strcmp(g->symbols[i], "T") == 0 ? 7 : 3;
+    const void **inputs = test_inputs(&d.bench, g, d.symbols, 50);
+    size_t places = 0;
+    for (size_t v = 0; v < g->value_count; v++) places += g->values[v].kind == DS__VALUE_INPUT;
+    float *got = test_run(&d.bench, g, DS__BACKEND_COUNT - 1, "all", d.symbols, inputs, &count);
+    for (size_t i = 0; i < job.count; i++) {
+        if (gradients[i] < 0) continue;
+        const ds__value *value = &d.forward->values[d.parameters[i]];
+        size_t elements = 0, place = 0;
+        for (int32_t v = 0; v < d.parameters[i]; v++) place += d.forward->values[v].kind == DS__VALUE_INPUT;
+        float *data = value->kind == DS__VALUE_INPUT ? (float *)inputs[place] : (float *)value->data;
+        assert_true(ds__value_elements(value, d.symbols, &elements));
+        float *step = ds__arena_alloc(&d.bench.arena, elements * sizeof *step);
+        double expected = 0;
+        for (size_t e = 0; e < elements; e++) {
+            step[e] = ds__random_f32(&d.bench.random);
+            expected += (double)step[e] * got[at + e];
+        }
+        at += elements;
+        double found = along(&d, data, step, elements, inputs, inputs[places - 1]);
+        if (!(fabs(found - expected) <= 4e-3 * (1 + fabs(expected))))
+            fail_msg("%s: along a direction of %s f changes by %g, the gradient says %g", c->name, value->name, found,
+                     expected);
+    }
+    ds__graph_destroy(d.forward);
+    ds__graph_destroy(d.backward);
+    test_bench_close(&d.bench);
+}
+
+static void gradients_agree_with_differences(void **state) {
+    (void)state;
+    static const char *const without[] = {"linear with everything",
+                                          "linear of half weights",
+                                          "linear of rank 3",
+                                          "linear of a vector",
+                                          "gather from half tables",
+                                          "fake_quantize",
+                                          NULL};
+    size_t checked = 0;
+    for (size_t c = 0; c < CASES; c++) {
+        bool skip = !cases[c].op->gradient || strstr(cases[c].name, "gradient");
+        for (size_t i = 0; without[i]; i++) skip = skip || strcmp(cases[c].name, without[i]) == 0;
+        if (skip) continue;
+        check_gradient(&cases[c], 7 + c);
+        checked++;
+    }
+    assert_true(checked > 20);
 }
 
 /* Ids and starts come from outside at each run: wrong ones are refused on every backend, with both values. */
@@ -278,6 +546,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operator_has_a_case),
         cmocka_unit_test(backends_agree_with_ref),
+        cmocka_unit_test(gradients_agree_with_differences),
         cmocka_unit_test(wrong_data_is_refused),
     };
     return cmocka_run_group_tests_name("operators", tests, NULL, NULL);

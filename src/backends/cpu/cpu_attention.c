@@ -100,4 +100,10 @@ static ds_status run(const ds__call *call, const ds__run *with, ds_error *error)
     return DS_OK;
 }
 
-const ds__cpu_op ds__cpu_attention = {.op = &ds__op_attention, .scratch = scratch, .run = run};
+/* Dropping probabilities is training's. */
+static bool supports(const ds_graph *graph, const ds__node *node) {
+    (void)graph;
+    return node->attributes.dropout == 0;
+}
+
+const ds__cpu_op ds__cpu_attention = {.op = &ds__op_attention, .supports = supports, .scratch = scratch, .run = run};

@@ -1,4 +1,4 @@
-/* The CPU backend: binds operators to kernels and splits their work over the pool. One row an operator in
+/* The CPU backend: binds operators to kernels and splits their work over the pool. Rows for operators in
  * cpu_backend.c. */
 #ifndef DS_BACKENDS_CPU_CPU_BACKEND_H
 #define DS_BACKENDS_CPU_CPU_BACKEND_H
@@ -21,6 +21,10 @@ typedef struct ds__cpu_op {
 extern const ds__cpu_op ds__cpu_linear, ds__cpu_attention, ds__cpu_gather, ds__cpu_pool;
 extern const ds__cpu_op ds__cpu_layer_norm, ds__cpu_l2_normalize, ds__cpu_softmax, ds__cpu_activation, ds__cpu_add,
     ds__cpu_mul;
+/* Training's. */
+extern const ds__cpu_op ds__cpu_linear_dense, ds__cpu_matmul, ds__cpu_attention_train, ds__cpu_attention_grad,
+    ds__cpu_activation_grad, ds__cpu_layer_norm_grad, ds__cpu_layer_norm_grad_gamma, ds__cpu_dropout, ds__cpu_sum_rows,
+    ds__cpu_scatter_add, ds__cpu_fake_quantize;
 
 /* See ds__backend. */
 ds__precision ds__cpu_fastest(const char **why);
