@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,6 +55,24 @@ ds_status ds__file_failed(const char *path, const char *verb, ds_error *error) {
     char text[128];
     const char *reason = strerror_r(code, text, sizeof text);
     return ds__fail(error, code == ENOENT ? DS_NOT_FOUND : DS_IO, "%s: cannot %s: %s", path, verb, reason);
+}
+
+ds_status ds__file_replace(const char *path, const void *data, size_t size, ds_error *error) {
+    char temporary[4096];
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid()) >= sizeof temporary)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: the path is longer than %zu bytes", path, sizeof temporary);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool written = fd >= 0 && ds__file_write_all(fd, data, size) && fsync(fd) == 0;
+    int code = errno; /* before anything else may change it */
+    if (fd >= 0 && close(fd) != 0 && written) {
+        written = false;
+        code = errno;
+    }
+    if (written && rename(temporary, path) == 0) return DS_OK;
+    if (written) code = errno;
+    if (fd >= 0) unlink(temporary);
+    errno = code;
+    return ds__file_failed(path, "write", error);
 }
 
 static ds_status open_regular(const char *path, int *fd, size_t *size, ds_error *error) {

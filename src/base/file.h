@@ -1,4 +1,4 @@
-/* Reading files: mapped or whole. */
+/* Files: mapped or whole, read or replaced. */
 #ifndef DS_BASE_FILE_H
 #define DS_BASE_FILE_H
 
@@ -30,6 +30,8 @@ long ds__file_read_some(int fd, void *out, size_t size);
 
 /* write(2) until all is written; false with errno. */
 bool ds__file_write_all(int fd, const void *data, size_t size);
+/* The file's new content, which appears whole or not at all: under a temporary name beside it, synced, then renamed. */
+DS_MUST_CHECK ds_status ds__file_replace(const char *path, const void *data, size_t size, ds_error *error);
 /* "path: cannot verb: reason" out of errno; DS_NOT_FOUND for what is not there, else DS_IO. */
 ds_status ds__file_failed(const char *path, const char *verb, ds_error *error);
 

@@ -70,11 +70,15 @@ void ds__json_skip(ds__json *json);
  * different vocabulary entries one. */
 ds__str ds__json_string(ds__json *json, ds__str field);
 int64_t ds__json_int(ds__json *json, ds__str field, int64_t low, int64_t high);
-/* The nearest double. Finite numbers only ("NaN" and "Infinity", which Python writes, are refused by name); out of range is an error. */
+/* The nearest double. Finite numbers only ("NaN" and "Infinity", which Python writes, are refused by name); out of
+ * range is an error. */
 double ds__json_number(ds__json *json, ds__str field, double low, double high);
 bool ds__json_bool(ds__json *json, ds__str field);
 /* Consumes a null and returns true, or leaves the value alone. */
 bool ds__json_take_null(ds__json *json);
+/* Consumes what Python writes for numbers that JSON does not have ("NaN", "Infinity", "-Infinity") and returns it, for
+ * callers that say more about it; or leaves the value alone, and the size is 0. */
+ds__str ds__json_take_not_finite(ds__json *json);
 /* The raw text of the next value, consumed; for reading a part later or twice. */
 ds__str ds__json_raw(ds__json *json);
 
@@ -92,7 +96,8 @@ void ds__json_close_array(ds__json_writer *writer);
 void ds__json_key(ds__json_writer *writer, const char *key);
 void ds__json_put_string(ds__json_writer *writer, ds__str text);
 void ds__json_put_int(ds__json_writer *writer, int64_t value);
-/* The fewest digits that read back as the same float (9 at most), whatever the locale; NaN and infinities become null. */
+/* The fewest digits that read back as the same float (9 at most), whatever the locale; NaN and infinities become null.
+ */
 void ds__json_put_f32(ds__json_writer *writer, float value);
 /* `decimals` digits behind the point, for times and rates. */
 void ds__json_put_fixed(ds__json_writer *writer, double value, int decimals);

@@ -334,13 +334,19 @@ static ds__str take_number(ds__json *json, bool *whole) {
     return text;
 }
 
+ds__str ds__json_take_not_finite(ds__json *json) {
+    static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+    for (int i = 0; i < 3; i++)
+        if (take_word(json, words[i])) return ds__str_of(words[i]);
+    return (ds__str){"", 0};
+}
+
 /* Says why there was no number to take. */
 static void no_number(ds__json *json, ds__str field, const char *expected) {
-    static const char *const not_json[] = {"NaN", "Infinity", "-Infinity"};
     ds__json_kind kind = ds__json_peek(json);
-    for (int i = 0; i < 3; i++)
-        if (take_word(json, not_json[i]))
-            ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %s, expected %s", DS_STR_ARG(field), not_json[i], expected);
+    ds__str word = ds__json_take_not_finite(json);
+    if (word.size)
+        ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %s, expected %s", DS_STR_ARG(field), word.data, expected);
     if (kind != DS__JSON_NUMBER)
         wrong_kind(json, field, expected);
     else

@@ -10,7 +10,8 @@
 #include "base/error.h"
 #include "base/file.h"
 
-enum { CHUNK_BYTES = 64 * 1024 };
+/* FIRST_BYTES: what is read first behind a jump, since records read at random are short. */
+enum { CHUNK_BYTES = 64 * 1024, FIRST_BYTES = 4 * 1024 };
 
 /* A field of the current record: a piece of `record`. */
 typedef struct field {
@@ -24,17 +25,21 @@ struct ds__table {
     ds__table_format format;
     ds__buffer path;
     int fd;
-    char *chunk; /* [CHUNK_BYTES] */
-    size_t at, filled;
+    char *chunk;                   /* [CHUNK_BYTES] */
+    size_t at, filled, read_bytes; /* read_bytes: how much is asked for next */
+    uint64_t chunk_offset;         /* where the chunk begins in the file */
     bool at_end;
     ds__buffer record; /* the fields' bytes, unquoted */
     field *fields;
     size_t field_count, field_capacity;
     size_t line, record_line;
+    uint64_t record_offset;
     size_t text_column, pair_column; /* from 0; pair: SIZE_MAX for none */
 };
 
 size_t ds__table_line(const ds__table *table) { return table->record_line; }
+uint64_t ds__table_offset(const ds__table *table) { return table->record_offset; }
+size_t ds__table_field_count(const ds__table *table) { return table->field_count; }
 
 void ds__table_close(ds__table *table) {
     if (!table) return;
@@ -60,8 +65,10 @@ static ds_status read_failed(ds__table *table, ds_error *error) {
 /* Makes sure that a byte is there, unless the file is at its end. */
 static ds_status fill(ds__table *table, ds_error *error) {
     if (table->at < table->filled || table->at_end) return DS_OK;
-    long got = ds__file_read_some(table->fd, table->chunk, CHUNK_BYTES);
+    long got = ds__file_read_some(table->fd, table->chunk, table->read_bytes);
     if (got < 0) return read_failed(table, error);
+    if (table->read_bytes < CHUNK_BYTES) table->read_bytes *= 2;
+    table->chunk_offset += table->filled;
     table->at = 0;
     table->filled = (size_t)got;
     table->at_end = got == 0;
@@ -71,8 +78,8 @@ static ds_status fill(ds__table *table, ds_error *error) {
 static ds_status add_bytes(ds__table *table, const char *bytes, size_t size, ds_error *error) {
     if (table->record.size + size > DS__TABLE_MAX_RECORD)
         return ds__fail(error, DS_BAD_FORMAT,
-                        "%s, line %zu: a record of more than %d bytes; is a quote never closed, or is "
-                        "this not a text file?",
+                        "%s, line %zu: a record of more than %d bytes; close the quote if one is open, and "
+                        "check that this is a text file",
                         name_of(table), table->record_line, DS__TABLE_MAX_RECORD);
     ds__buffer_append(&table->record, bytes, size);
     if (table->record.failed) return ds__alloc_failed(table->heap, table->record.size + size, "a record", error);
@@ -122,7 +129,9 @@ static ds_status take_quoted(ds__table *table, ds_error *error) {
         int stop;
         DS_TRY(take_until(table, '"', '\n', &stop, error));
         if (stop < 0)
-            return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: a quote is opened in this record and never closed",
+            return ds__fail(error, DS_BAD_FORMAT,
+                            "%s, line %zu: a quote is opened in this record and never closed; close it, or "
+                            "double the quotes that belong to the text",
                             name_of(table), table->record_line);
         if (stop == '\n') {
             DS_TRY(add_bytes(table, "\n", 1, error));
@@ -135,14 +144,21 @@ static ds_status take_quoted(ds__table *table, ds_error *error) {
     }
 }
 
-/* Reads one record into the fields. *end: nothing was left. */
-static ds_status read_record(ds__table *table, bool *end, ds_error *error) {
-    char separator = table->format == DS__TABLE_COMMA ? ',' : table->format == DS__TABLE_TAB ? '\t' : '\n';
+/* Forgets the last record; *end: no other is left. */
+static ds_status begin_record(ds__table *table, bool *end, ds_error *error) {
     table->record_line = table->line;
     table->field_count = 0;
     ds__buffer_clear(&table->record);
     DS_TRY(fill(table, error));
+    table->record_offset = table->chunk_offset + table->at;
     *end = table->at_end;
+    return DS_OK;
+}
+
+/* Reads one record into the fields. *end: nothing was left. */
+static ds_status read_record(ds__table *table, bool *end, ds_error *error) {
+    char separator = table->format == DS__TABLE_COMMA ? ',' : table->format == DS__TABLE_TAB ? '\t' : '\n';
+    DS_TRY(begin_record(table, end, error));
     if (*end) return DS_OK;
     for (int stop = separator; stop == separator && stop != '\n';) {
         DS_TRY(open_field(table, error));
@@ -163,11 +179,7 @@ static ds_status read_record(ds__table *table, bool *end, ds_error *error) {
 /* One line without separators. */
 static ds_status read_line(ds__table *table, bool *end, ds_error *error) {
     int stop;
-    table->record_line = table->line;
-    table->field_count = 0;
-    ds__buffer_clear(&table->record);
-    DS_TRY(fill(table, error));
-    *end = table->at_end;
+    DS_TRY(begin_record(table, end, error));
     if (*end) return DS_OK;
     DS_TRY(open_field(table, error));
     DS_TRY(take_until(table, '\n', '\n', &stop, error));
@@ -175,8 +187,7 @@ static ds_status read_line(ds__table *table, bool *end, ds_error *error) {
     return DS_OK;
 }
 
-/* The next record that is not an empty line ("" in quotes is a record with an empty text). */
-static ds_status next_record(ds__table *table, bool *end, ds_error *error) {
+ds_status ds__table_next_record(ds__table *table, bool *end, ds_error *error) {
     if (table->format == DS__TABLE_LINES) return read_line(table, end, error);
     for (;;) {
         DS_TRY(read_record(table, end, error));
@@ -187,14 +198,14 @@ static ds_status next_record(ds__table *table, bool *end, ds_error *error) {
     }
 }
 
-static ds__str field_text(const ds__table *table, size_t index) {
+ds__str ds__table_field(const ds__table *table, size_t index) {
     if (!table->fields[index].size) return DS_STR(""); /* the record may have no memory yet */
     return (ds__str){table->record.data + table->fields[index].first, table->fields[index].size};
 }
 
 static size_t find_name(const ds__table *table, const char *name) {
     for (size_t i = 0; i < table->field_count; i++)
-        if (ds__str_is(field_text(table, i), name)) return i;
+        if (ds__str_is(ds__table_field(table, i), name)) return i;
     return SIZE_MAX;
 }
 
@@ -203,7 +214,7 @@ static ds_status no_such_column(ds__table *table, const char *name, ds_error *er
     ds__buffer names;
     ds__buffer_init(&names, table->heap);
     for (size_t i = 0; i < table->field_count && names.size < 300; i++) {
-        ds__str text = field_text(table, i);
+        ds__str text = ds__table_field(table, i);
         ds__buffer_printf(&names, "%s%.*s", i ? ", " : "", text.size > 60 ? 60 : (int)text.size, text.data);
     }
     const char *list = ds__buffer_cstr(&names);
@@ -240,7 +251,7 @@ static ds_status choose_columns(ds__table *table, const ds__table_options *optio
         return options->pair_column ? numbered_column(table, options->pair_column, &table->pair_column, error) : DS_OK;
     }
     bool end;
-    DS_TRY(next_record(table, &end, error));
+    DS_TRY(ds__table_next_record(table, &end, error));
     if (end) return ds__fail(error, DS_BAD_FORMAT, "%s: is empty, expected a header line", name_of(table));
     if (options->text_column) {
         DS_TRY(named_column(table, options->text_column, &table->text_column, error));
@@ -290,6 +301,7 @@ ds_status ds__table_open(ds__heap *heap, const ds__table_options *options, ds__t
     table->heap = heap;
     table->format = options->format;
     table->fd = -1;
+    table->read_bytes = CHUNK_BYTES;
     table->line = 1;
     ds__buffer_init(&table->path, heap);
     ds__buffer_init(&table->record, heap);
@@ -307,14 +319,35 @@ static ds_status take_column(ds__table *table, size_t column, ds__str *out, ds_e
     if (column >= table->field_count)
         return ds__fail(error, DS_BAD_FORMAT, "%s, line %zu: has %zu columns, but column %zu is asked for",
                         name_of(table), table->record_line, table->field_count, column + 1);
-    *out = field_text(table, column);
+    *out = ds__table_field(table, column);
     return DS_OK;
 }
 
 ds_status ds__table_next(ds__table *table, ds__str *text, ds__str *pair, bool *end, ds_error *error) {
     *pair = (ds__str){NULL, 0};
-    DS_TRY(next_record(table, end, error));
+    DS_TRY(ds__table_next_record(table, end, error));
     if (*end) return DS_OK;
     DS_TRY(take_column(table, table->text_column, text, error));
     return table->pair_column == SIZE_MAX ? DS_OK : take_column(table, table->pair_column, pair, error);
+}
+
+ds_status ds__table_seek(ds__table *table, uint64_t offset, size_t line, ds_error *error) {
+    table->line = line;
+    table->at_end = false;
+    if (offset >= table->chunk_offset && offset - table->chunk_offset <= table->filled) {
+        table->at = (size_t)(offset - table->chunk_offset);
+        return DS_OK;
+    }
+    /* Whatever becomes of the jump, what is in the chunk is no longer what stands before the next byte read. */
+    table->at = table->filled = 0;
+    table->chunk_offset = offset;
+    table->read_bytes = FIRST_BYTES;
+    return lseek(table->fd, (off_t)offset, SEEK_SET) < 0 ? read_failed(table, error) : DS_OK;
+}
+
+ds_status ds__table_look(ds__table *table, ds__table_stamp *out, ds_error *error) {
+    struct stat info;
+    if (fstat(table->fd, &info) != 0) return read_failed(table, error);
+    *out = (ds__table_stamp){(uint64_t)info.st_size, (int64_t)info.st_mtim.tv_sec, (int64_t)info.st_mtim.tv_nsec};
+    return DS_OK;
 }

@@ -35,4 +35,22 @@ ds_status ds__table_next(ds__table *table, ds__str *text, ds__str *pair, bool *e
 /* The line on which the last record began, counted from 1. */
 size_t ds__table_line(const ds__table *table);
 
+/* The same record by record, with all of its fields; columns are the caller's matter, and so is a header: open without
+ * one.  Of lines, a record has one field. */
+ds_status ds__table_next_record(ds__table *table, bool *end, ds_error *error) DS_MUST_CHECK;
+size_t ds__table_field_count(const ds__table *table);
+/* index: below the count. Borrowed until the next record. */
+ds__str ds__table_field(const ds__table *table, size_t index);
+/* Where the last record began, in bytes from the start of the file. */
+uint64_t ds__table_offset(const ds__table *table);
+/* The next record is the one that begins there; line: its number, for messages. Files only, not pipes. */
+ds_status ds__table_seek(ds__table *table, uint64_t offset, size_t line, ds_error *error) DS_MUST_CHECK;
+
+/* What tells whether the open file is still the one that was read. */
+typedef struct ds__table_stamp {
+    uint64_t bytes;
+    int64_t seconds, nanoseconds; /* of its last change */
+} ds__table_stamp;
+ds_status ds__table_look(ds__table *table, ds__table_stamp *out, ds_error *error) DS_MUST_CHECK;
+
 #endif

@@ -70,6 +70,7 @@ static ds_status open_parts(ds__folder *folder, const char *path, ds_error *erro
     DS_TRY(ds__weights_open(heap, path, &folder->weights, error));
     DS_TRY(ds__model_config_find_head(&folder->arena, &folder->config, folder->architecture, folder->weights, error));
     folder->has_modules = modules.present;
+    folder->pooling_at = modules.pooling_at;
     folder->pooling = modules.pooling;
     folder->normalize = modules.normalize;
     folder->embed_max_tokens = modules.max_tokens;
@@ -99,6 +100,18 @@ static ds_value pooled(ds__model_builder *builder, ds_value hidden, ds_pooling p
     return normalize ? ds__l2_normalize(builder->graph, rows, NORMALIZE_EPSILON) : rows;
 }
 
+ds_value ds__folder_build(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
+                          ds__model_builder *builder) {
+    const ds__architecture *architecture = folder->architecture;
+    ds__model_builder_init(builder, graph, architecture, &folder->config, folder->weights, used, wish->training);
+    builder->plan = wish->plan;
+    ds_value out = architecture->encode(builder);
+    builder->plan.precision = wish->plan.otherwise; /* a head is small, and what it decides is near its result */
+    builder->in_head = true;
+    if (wish->output == DS_OUTPUT_EMBEDDING) return pooled(builder, out, wish->pooling, wish->normalize);
+    return wish->output == DS_OUTPUT_LOGITS ? architecture->classify(builder, out) : out;
+}
+
 ds_status ds__folder_build_graph(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
                                  ds_error *error) {
     const ds__architecture *architecture = folder->architecture;
@@ -109,13 +122,7 @@ ds_status ds__folder_build_graph(const ds__folder *folder, const ds__graph_wish 
                         "%sForSequenceClassification or %sForTokenClassification",
                         folder->path, config->architecture, architecture->class_name, architecture->class_name);
     ds__model_builder builder;
-    ds__model_builder_init(&builder, graph, architecture, config, folder->weights, used);
-    builder.plan = wish->plan;
-    ds_value out = architecture->encode(&builder);
-    builder.plan.precision = wish->plan.otherwise; /* a head is small, and what it decides is near its result */
-    if (wish->output == DS_OUTPUT_EMBEDDING) out = pooled(&builder, out, wish->pooling, wish->normalize);
-    if (wish->output == DS_OUTPUT_LOGITS) out = architecture->classify(&builder, out);
-    ds__graph_output(graph, "out", out);
+    ds__graph_output(graph, "out", ds__folder_build(folder, wish, graph, used, &builder));
     if (ds__graph_ok(graph)) return DS_OK;
     return ds__fail(error, graph->error.status, "%s", graph->error.message);
 }

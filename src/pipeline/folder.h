@@ -13,7 +13,8 @@ typedef struct ds__folder {
     /* From modules.json, 1_Pooling/config.json and sentence_bert_config.json; mean and no normalisation without them.
      */
     bool has_modules;
-    ds_pooling pooling; /* never AUTO */
+    const char *pooling_at; /* the folder of the Pooling module's config.json, "1_Pooling"; NULL: none */
+    ds_pooling pooling;     /* never AUTO */
     bool normalize;
     int32_t embed_max_tokens; /* where embedding truncates: at most the model's positions */
     ds_model_info info;       /* the same for the user; what it computes in is left to the caller */
@@ -31,7 +32,12 @@ typedef struct ds__graph_wish {
     ds_pooling pooling;
     bool normalize;
     ds__precision_plan plan;
+    const ds__training_wish *training; /* NULL: to be run only */
 } ds__graph_wish;
+/* The same up to the last value, without naming it as an output: what a loss is put on. The builder's values are the
+ * graph's inputs. DS_NO_VALUE: the graph's error says why. */
+ds_value ds__folder_build(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
+                          ds__model_builder *builder);
 ds_status ds__folder_build_graph(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
                                  ds_error *error) DS_MUST_CHECK;
 

@@ -1,22 +1,17 @@
 /* Quantising a folder: which tensors, their codes, and the files around them. */
 #include "pipeline/quantize_folder.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/context_internal.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "base/save.h"
-#include "formats/json.h"
 #include "formats/safetensors_header.h"
-#include "pipeline/folder.h"
+#include "pipeline/copy_folder.h"
 #include "tensor/convert.h"
 #include "tensor/quantize.h"
 
-enum { MAX_COPIED_BYTES = 64 << 20, TASK_ROWS = 64 };
+enum { TASK_ROWS = 64 };
 
 typedef struct job {
     ds_context *context;
@@ -197,7 +192,8 @@ static ds_status write_weights(job *j, ds_quantize_stats *stats, ds_error *error
     return status == DS_OK ? ds__save_end(&j->save, error) : status;
 }
 
-static void describe(const job *j, ds__json_writer *json) {
+static void describe(void *user, ds__json_writer *json) {
+    const job *j = user;
     ds__json_key(json, "quantization_config");
     ds__json_open_object(json);
     ds__json_key(json, "quant_method");
@@ -216,92 +212,14 @@ static void describe(const job *j, ds__json_writer *json) {
     ds__json_close_object(json);
 }
 
-/* config.json with one member more, everything else as it was. */
-static ds_status write_config(job *j, const char *path, const char *name, ds_error *error) {
-    ds__heap *heap = &j->context->heap;
-    ds__buffer text, out;
-    ds__buffer_init(&text, heap);
-    ds__buffer_init(&out, heap);
-    ds_status status = ds__file_read(path, MAX_COPIED_BYTES, &text, error);
-    if (status == DS_OK) {
-        ds__json json;
-        ds__json_writer writer = {&out, false};
-        ds__json_init(&json, heap, path, ds__buffer_str(&text));
-        ds__json_open_object(&writer);
-        for (ds__str key; ds__json_next_key(&json, &key);) {
-            ds__str copy = ds__arena_copy(&j->arena, key);
-            ds__str value = ds__json_raw(&json);
-            if (!copy.data || ds__str_is(copy, "quantization_config")) continue;
-            ds__json_key(&writer, copy.data);
-            ds__json_put_raw(&writer, value);
-        }
-        describe(j, &writer);
-        ds__json_close_object(&writer);
-        ds__buffer_put(&out, '\n');
-        status = ds__json_finish(&json, error);
-    }
-    if (status == DS_OK && out.failed) status = ds__alloc_failed(heap, out.size, "config.json", error);
-    if (status == DS_OK) status = ds__save_start(&j->save, name, error);
-    if (status == DS_OK) status = ds__save_write(&j->save, out.data, out.size, error);
-    if (status == DS_OK) status = ds__save_end(&j->save, error);
-    ds__buffer_deinit(&text);
-    ds__buffer_deinit(&out);
-    return status;
+static bool is_replaced(void *user, ds__str key) {
+    (void)user;
+    return ds__str_is(key, "quantization_config");
 }
 
-static ds_status copy_file(job *j, const char *path, const char *name, ds_error *error) {
-    ds__buffer text;
-    ds__buffer_init(&text, &j->context->heap);
-    ds_status status = ds__file_read(path, MAX_COPIED_BYTES, &text, error);
-    if (status == DS_OK) status = ds__save_start(&j->save, name, error);
-    if (status == DS_OK) status = ds__save_write(&j->save, text.data, text.size, error);
-    if (status == DS_OK) status = ds__save_end(&j->save, error);
-    ds__buffer_deinit(&text);
-    return status;
-}
-
-/* Weights in any format, the index of shards, and what is hidden stay behind. */
-static bool is_left_out(const char *name) {
-    static const char *const endings[] = {
-        ".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack", ".ot",
-        ".gguf",        ".bin.index.json"};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (ds__str_ends(ds__str_of(name), ds__str_of(endings[i]))) return true;
-    return *name == '.';
-}
-
-/* Copies the files of one folder; `inside`: its name within the model's folder, "" for that itself. */
-static ds_status copy_folder(job *j, const char *path, const char *inside, ds_error *error) {
-    ds_status status = DS_OK;
-    DIR *directory = opendir(path);
-    if (!directory) return ds__fail(error, DS_IO, "%s: cannot be listed", path);
-    ds__buffer from, name;
-    ds__buffer_init(&from, &j->context->heap);
-    ds__buffer_init(&name, &j->context->heap);
-    for (struct dirent *item; status == DS_OK && (item = readdir(directory));) {
-        struct stat info;
-        const char *source = ds__path_join(&from, path, item->d_name);
-        ds__buffer_clear(&name);
-        ds__buffer_printf(&name, "%s%s%s", inside, *inside ? "/" : "", item->d_name);
-        const char *target = ds__buffer_cstr(&name);
-        if (!source || !target) status = ds__alloc_failed(&j->context->heap, from.size, "a file's path", error);
-        if (status != DS_OK || is_left_out(item->d_name) || stat(source, &info) != 0) continue;
-        if (S_ISREG(info.st_mode) && info.st_size <= MAX_COPIED_BYTES) {
-            bool is_config = strcmp(source, j->folder.config.path) == 0;
-            status = is_config ? write_config(j, source, target, error) : copy_file(j, source, target, error);
-        } else if (S_ISDIR(info.st_mode) && !*inside) {
-            ds__str kept = ds__arena_copy(&j->arena, ds__str_of(source)); /* the buffers go on to the next level */
-            ds__str kept_name = ds__arena_copy(&j->arena, ds__str_of(target));
-            if (!kept.data || !kept_name.data)
-                status = ds__alloc_failed(&j->context->heap, kept.size, "a folder's path", error);
-            if (status == DS_OK) status = ds__save_folder(&j->save, kept_name.data, error);
-            if (status == DS_OK) status = copy_folder(j, kept.data, kept_name.data, error);
-        }
-    }
-    closedir(directory);
-    ds__buffer_deinit(&from);
-    ds__buffer_deinit(&name);
-    return status;
+static bool is_wanted(void *user, const char *name, bool is_folder) {
+    (void)user, (void)name, (void)is_folder;
+    return true;
 }
 
 static ds_status run(job *j, const char *output, ds_quantize_stats *stats, ds_error *error) {
@@ -316,7 +234,8 @@ static ds_status run(job *j, const char *output, ds_quantize_stats *stats, ds_er
     stats->quantized = j->quantized;
     DS_TRY(ds__save_begin(&j->context->heap, output, &j->save, error));
     ds_status status = write_weights(j, stats, error);
-    if (status == DS_OK) status = copy_folder(j, j->folder.path, "", error);
+    ds__folder_copy copy = {&j->folder, &j->save, is_wanted, is_replaced, describe, j};
+    if (status == DS_OK) status = ds__folder_copy_files(&copy, error);
     if (status == DS_OK) return ds__save_finish(&j->save, error);
     ds__save_abandon(&j->save);
     return status;

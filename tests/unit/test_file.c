@@ -178,11 +178,39 @@ static void names_are_joined_and_looked_up(void **state) {
     assert_false(ds__folder_exists(scratch_path(&folder, "none")));
 }
 
+static void a_file_is_replaced_whole_or_not_at_all(void **state) {
+    ds_error error = {DS_OK, ""};
+    char long_path[5000], temporary[300];
+    size_t size;
+    scratch_write_text(&folder, "page", "what was there before");
+    assert_int_equal(ds__file_replace(scratch_path(&folder, "page"), "after\0", 6, &error), DS_OK);
+    char *text = scratch_read(&folder, "page", &size);
+    assert_int_equal(size, 6);
+    assert_string_equal(text, "after");
+    free(text);
+    assert_int_equal(ds__file_replace(scratch_path(&folder, "new"), NULL, 0, &error), DS_OK);
+    assert_true(ds__file_exists(scratch_path(&folder, "new")));
+    assert_int_equal(ds__file_replace(scratch_path(&folder, "no/page"), "x", 1, &error), DS_NOT_FOUND);
+    check_error(&error, DS_NOT_FOUND, "no/page", "cannot write");
+    scratch_make_folder(&folder, "full");
+    assert_int_equal(ds__file_replace(scratch_path(&folder, "full"), "x", 1, &error), DS_IO);
+    check_error(&error, DS_IO, "full", "cannot write");
+    snprintf(temporary, sizeof temporary, "%s.tmp-%ld", scratch_path(&folder, "full"), (long)getpid());
+    assert_false(ds__file_exists(temporary));
+    memset(long_path, 'a', sizeof long_path - 1);
+    long_path[sizeof long_path - 1] = '\0';
+    assert_int_equal(ds__file_replace(long_path, "x", 1, &error), DS_INVALID_ARGUMENT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_folder, close_folder)
-        TEST(what_is_no_file_is_refused), TEST(maps_show_the_content),          TEST(reading_appends_and_keeps_the_cap),
-        TEST(short_and_failing_reads),    TEST(names_are_joined_and_looked_up),
+        TEST(a_file_is_replaced_whole_or_not_at_all),
+        TEST(what_is_no_file_is_refused),
+        TEST(maps_show_the_content),
+        TEST(reading_appends_and_keeps_the_cap),
+        TEST(short_and_failing_reads),
+        TEST(names_are_joined_and_looked_up),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }

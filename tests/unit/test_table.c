@@ -275,6 +275,44 @@ static void failing_reads_and_allocations_are_reported(void **state) {
     }
 }
 
+/* Records by their offsets, in any order, with all of their fields. */
+static void records_are_found_again(void **state) {
+    enum { RECORDS = 20000 };
+    static uint64_t offsets[RECORDS];
+    ds__buffer csv;
+    ds__table *table;
+    ds__table_stamp stamp;
+    bool end;
+    ds__buffer_init(&csv, &heap);
+    ds__buffer_text(&csv, "\xEF\xBB\xBF");
+    for (int i = 0; i < RECORDS; i++) ds__buffer_printf(&csv, "%d,\"a\n%d\",x\r\n\n", i, i);
+    scratch_write(&folder, "csv", csv.data, csv.size);
+    ds__table_options options = {.path = scratch_path(&folder, "csv"), .format = DS__TABLE_COMMA};
+    assert_int_equal(ds__table_open(&heap, &options, &table, NULL), DS_OK);
+    assert_int_equal(ds__table_look(table, &stamp, NULL), DS_OK);
+    assert_int_equal(stamp.bytes, csv.size);
+    for (int i = 0; i < RECORDS; i++) {
+        assert_int_equal(ds__table_next_record(table, &end, NULL), DS_OK);
+        assert_int_equal(ds__table_line(table), 3 * i + 1);
+        offsets[i] = ds__table_offset(table);
+    }
+    assert_int_equal(offsets[0], 3);
+    assert_int_equal(ds__table_next_record(table, &end, NULL), DS_OK);
+    assert_true(end);
+    for (size_t i = 0, at = 0; i < RECORDS; i++, at = (at + 7919) % RECORDS) {
+        char want[32];
+        snprintf(want, sizeof want, "a\n%d", (int)at);
+        assert_int_equal(ds__table_seek(table, offsets[at], 3 * at + 1, NULL), DS_OK);
+        assert_int_equal(ds__table_next_record(table, &end, NULL), DS_OK);
+        assert_int_equal(ds__table_line(table), 3 * at + 1);
+        assert_int_equal(ds__table_offset(table), offsets[at]);
+        assert_int_equal(ds__table_field_count(table), 3);
+        assert_true(ds__str_is(ds__table_field(table, 1), want) && ds__str_is(ds__table_field(table, 2), "x"));
+    }
+    ds__table_close(table);
+    ds__buffer_deinit(&csv);
+}
+
 /* A pipe hands its bytes out in whatever pieces they were written: the byte order mark as well. */
 static void *write_slowly(void *argument) {
     static const char text[] = "\xEF\xBB\xBF"
@@ -304,15 +342,11 @@ static void pipes_are_read(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_folder, close_folder)
-        TEST(lines_are_kept_as_they_are),
-        TEST(csv_knows_quotes),
-        TEST(tsv_knows_no_quotes),
-        TEST(columns_are_chosen),
-        TEST(sizes_are_capped),
-        TEST(what_is_no_file_is_refused),
-        TEST(quoted_texts_come_back),
-        TEST(failing_reads_and_allocations_are_reported),
-        TEST(pipes_are_read),
+        TEST(lines_are_kept_as_they_are), TEST(csv_knows_quotes),
+        TEST(tsv_knows_no_quotes),        TEST(columns_are_chosen),
+        TEST(sizes_are_capped),           TEST(what_is_no_file_is_refused),
+        TEST(quoted_texts_come_back),     TEST(failing_reads_and_allocations_are_reported),
+        TEST(records_are_found_again),    TEST(pipes_are_read),
     };
     return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }
