@@ -21,6 +21,9 @@ typedef struct ds__model_config {
     int32_t pad_token_id;    /* -1: none is named; only for working out first_position */
     float layer_norm_epsilon;
     ds__activation activation; /* of the feed-forward part */
+    /* For training: what is dropped of embeddings and dense outputs, of attention's probabilities, in front of the
+     * classifier; the standard deviation of new weights. */
+    float hidden_dropout, attention_dropout, classifier_dropout, initializer_range;
     ds_head head;
     ds_problem problem;             /* of a head on sequences */
     int32_t labels;                 /* 0 without a head */
@@ -41,6 +44,22 @@ typedef struct ds__precision_plan {
     size_t exclude_count;
 } ds__precision_plan;
 
+/* For training: where weights live, and what is done beside the forward pass. */
+typedef struct ds__training_wish {
+    void *own;
+    /* Memory for the tensor saved under `name` ([shape] floats), filled; stored: what the folder has, NULL when it has
+     * nothing (a new head).  NULL: failed, *error says why.  Called once for each time that a graph uses it. */
+    float *(*parameter)(void *own, const char *name, const ds__safetensor *stored, int rank, const int64_t *shape,
+                        ds_error *error);
+    /* Rank and scale (alpha / rank) of low-rank adapters beside the dense layer called `name`; 0: none. May be NULL. */
+    int32_t (*adapter)(void *own, const char *name, float *scale);
+    bool drops;              /* dropout as the configuration says, drawn from the input "rng": int32 [3] */
+    bool quantizes;          /* matrices of the encoder and what they are multiplied with are rounded as int8 */
+    bool new_head;           /* the head's stored weights are passed over */
+    bool pairs;              /* the number of texts is 2 * P instead of B */
+    ds__precision precision; /* of products: F32 or BF16 */
+} ds__training_wish;
+
 /* While a graph is being built. Sticky: errors are the graph's. */
 typedef struct ds__model_builder {
     ds_graph *graph;
@@ -50,8 +69,12 @@ typedef struct ds__model_builder {
     /* Inputs of every encoder: ids, positions (table rows), type_ids: int32 [T]; seq_start: int32 [B+1]. type_ids
      * exists only where the configuration has token types. */
     ds_value ids, positions, type_ids, seq_start;
-    bool *used;              /* [tensors of the weights]: marked when a graph takes one; NULL: not recorded */
-    ds__precision_plan plan; /* of what is built next: heads have another one than the encoder */
+    bool *used;                        /* [tensors of the weights]: marked when a graph takes one; NULL: not recorded */
+    ds__precision_plan plan;           /* of what is built next: heads have another one than the encoder */
+    const ds__training_wish *training; /* NULL: weights are constants */
+    bool in_head;                      /* what is built next belongs to the head */
+    ds_value rng;                      /* DS_NO_VALUE where nothing is dropped */
+    int32_t sites;                     /* dropouts so far */
 } ds__model_builder;
 
 /* The keys of config.json that architectures name differently. */
@@ -72,6 +95,7 @@ struct ds__architecture {
     const char *weight_prefix;         /* "bert.": tensors are found with or without it */
     const char *sequence_weight;       /* a tensor that, beside a classifier, only the head on sequences has */
     const char *keys[DS__CONFIG_KEYS]; /* NULL: the name that BERT has for it */
+    const char *rate_keys[3];          /* of hidden_dropout, attention_dropout, classifier_dropout; NULL: BERT's name */
     /* Fills in and checks what the architecture derives from the keys already read. NULL: nothing. */
     ds_status (*configure)(ds__model_config *config, ds_error *error);
     ds_value (*encode)(ds__model_builder *builder);                    /* -> last hidden state [T, hidden_size] */
@@ -96,9 +120,12 @@ ds_status ds__model_config_read(ds__arena *arena, const char *folder, ds__model_
 ds_status ds__model_config_find_head(ds__arena *arena, ds__model_config *config, const ds__architecture *architecture,
                                      const ds__weights *weights, ds_error *error) DS_MUST_CHECK;
 
-/* Starts a builder on an empty graph: makes the inputs. */
+/* Starts a builder on an empty graph: makes the inputs. training: NULL for a graph that is only run. */
 void ds__model_builder_init(ds__model_builder *builder, ds_graph *graph, const ds__architecture *architecture,
-                            const ds__model_config *config, const ds__weights *weights, bool *used);
+                            const ds__model_config *config, const ds__weights *weights, bool *used,
+                            const ds__training_wish *training);
+/* x with a share `rate` dropped in training; x itself otherwise. */
+ds_value ds__model_dropout(ds__model_builder *builder, ds_value x, float rate);
 /* The weight called `format` (printf-style name without the prefix), which must have this shape and be stored as F32,
  * F16 or BF16; a missing or misshapen tensor is the graph's error and names the file, the tensor and both shapes. */
 ds_value ds__model_matrix(ds__model_builder *builder, int64_t rows, int64_t cols, const char *format, ...)

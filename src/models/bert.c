@@ -15,6 +15,7 @@ static ds_value classify(ds__model_builder *builder, ds_value hidden) {
         x = ds__dense(builder, x, size, size, "pooler.dense");
         x = ds__activate(builder->graph, x, DS__ACTIVATION_TANH);
     }
+    x = ds__model_dropout(builder, x, builder->config->classifier_dropout);
     return ds__dense(builder, x, labels, size, "classifier");
 }
 

@@ -4,11 +4,13 @@
 #include <stdio.h>
 
 #include "models/architecture.h"
+#include "ops/ops.h"
 
 enum { NAME_SIZE = 160 }; /* with the prefix; the longest is about 60 */
 
 void ds__model_builder_init(ds__model_builder *builder, ds_graph *graph, const ds__architecture *architecture,
-                            const ds__model_config *config, const ds__weights *weights, bool *used) {
+                            const ds__model_config *config, const ds__weights *weights, bool *used,
+                            const ds__training_wish *training) {
     *builder = (ds__model_builder){
         .graph = graph,
         .architecture = architecture,
@@ -16,13 +18,23 @@ void ds__model_builder_init(ds__model_builder *builder, ds_graph *graph, const d
         .weights = weights,
         .type_ids = DS_NO_VALUE,
         .used = used,
+        .training = training,
+        .rng = DS_NO_VALUE,
     };
-    ds_dim tokens = ds__graph_symbol(graph, "T"), bounds = ds__graph_symbol(graph, "B");
+    const bool pairs = training && training->pairs;
+    ds_dim tokens = ds__graph_symbol(graph, "T"), bounds = ds__graph_symbol(graph, pairs ? "P" : "B");
+    if (pairs) bounds.factor = 2;
     bounds.base++;
     builder->ids = ds__graph_input(graph, "ids", DS_I32, 1, &tokens);
     builder->positions = ds__graph_input(graph, "positions", DS_I32, 1, &tokens);
     if (config->type_vocab_size) builder->type_ids = ds__graph_input(graph, "type_ids", DS_I32, 1, &tokens);
     builder->seq_start = ds__graph_input(graph, "seq_start", DS_I32, 1, &bounds);
+    if (training && training->drops) builder->rng = ds__graph_input(graph, "rng", DS_I32, 1, (ds_dim[]){ds__dim_of(3)});
+}
+
+ds_value ds__model_dropout(ds__model_builder *builder, ds_value x, float rate) {
+    if (builder->rng.index < 0 || rate == 0) return x;
+    return ds__dropout_of(builder->graph, x, builder->rng, rate, builder->sites++);
 }
 
 /* Checkpoints converted from TensorFlow call a norm's weight and bias gamma and beta. false: it has no such name. */
@@ -80,11 +92,33 @@ static ds_value coded_weight(ds__model_builder *builder, const ds__safetensor *c
     return ds__graph_weight_codes(graph, codes->name.data, codes->rank, codes->shape, codes->data, scales->data);
 }
 
+/* A parameter in training: a state, under the name that it is saved by.  A model with a head has the prefix in front of
+ * everything but the head's own names, which are those that the folder may lack. */
+static ds_value state(ds__model_builder *builder, const ds__safetensor *tensor, int rank, const int64_t *shape,
+                      const char *name) {
+    const bool own = strncmp(name, "classifier", 10) == 0 || strncmp(name, "pre_classifier", 14) == 0;
+    const char *prefix = builder->config->head == DS_HEAD_NONE || own ? "" : builder->architecture->weight_prefix;
+    char full[NAME_SIZE + 32];
+    ds_error error;
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    if (tensor && builder->config->head == DS_HEAD_NONE) snprintf(full, sizeof full, "%s", tensor->name.data);
+    float *data = builder->training->parameter(builder->training->own, full, tensor, rank, shape, &error);
+    if (!data) return ds__graph_fail(builder->graph, error.status, "%s", error.message);
+    return ds__graph_state(builder->graph, full, rank, shape, data);
+}
+
 static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shape, const char *name) {
     ds_graph *graph = builder->graph;
     size_t index = 0;
     if (!ds__graph_ok(graph)) return DS_NO_VALUE;
     const ds__safetensor *tensor = find(builder, name, &index);
+    const bool training = builder->training != NULL;
+    if (training && builder->in_head && (!tensor || builder->training->new_head)) {
+        const bool fits =
+            tensor && tensor->rank == rank && memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) == 0;
+        const bool pools = strncmp(name, "pooler", 6) == 0; /* of the encoder's making, so it is worth keeping */
+        return state(builder, fits && pools ? tensor : NULL, rank, shape, name);
+    }
     if (!tensor)
         return ds__graph_fail(graph, DS_NOT_FOUND, "%s: has no tensor \"%s%s\", nor \"%s\", which %s needs",
                               ds__weights_path(builder->weights), builder->architecture->weight_prefix, name, name,
@@ -102,6 +136,7 @@ static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shap
                               tensor->path, tensor->name.data, found, expected);
     }
     if (builder->used) builder->used[index] = true;
+    if (training) return state(builder, tensor, rank, shape, name);
     if (codes) return coded_weight(builder, tensor);
     return ds__graph_weight(graph, tensor->name.data, tensor->dtype, rank, shape, tensor->data);
 }
@@ -109,7 +144,7 @@ static ds_value weight(ds__model_builder *builder, int rank, const int64_t *shap
 /* A matrix that is stored in codes stays so. */
 static void plan_precision(const ds__model_builder *builder, ds__value *matrix) {
     const ds__precision_plan *plan = &builder->plan;
-    if (matrix->dtype == DS_I8) return;
+    if (matrix->dtype == DS_I8 || matrix->kind == DS__VALUE_STATE) return;
     matrix->precision = plan->precision;
     for (size_t i = 0; i < plan->exclude_count; i++)
         if (fnmatch(plan->exclude[i], matrix->name, 0) == 0) matrix->precision = plan->otherwise;

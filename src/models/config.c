@@ -2,8 +2,7 @@
  *
  * The file is walked twice: first for what it is (model_type, architectures), since that says how the sizes are called,
  * then for everything else.  Sizes have no defaults: a folder that leaves one out is refused by its name.  Keys that
- * only matter in training (dropout, initializer_range) are passed over, as transformers does with keys it does not
- * know. */
+ * are not known are passed over, as transformers does. */
 #include <stdio.h>
 
 #include "base/error.h"
@@ -148,6 +147,21 @@ static bool read_fixed(ds__json *json, ds__str key) {
     return false;
 }
 
+/* What only matters in training. */
+static bool read_rate(const reading *r, ds__json *json, ds__str key) {
+    static const char *const names[] = {"hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"};
+    ds__model_config *config = r->config;
+    float *const rates[] = {&config->hidden_dropout, &config->attention_dropout, &config->classifier_dropout};
+    float *target = ds__str_is(key, "initializer_range") ? &config->initializer_range : NULL;
+    for (int i = 0; i < 3; i++) {
+        const char *own = r->architecture->rate_keys[i];
+        if (ds__str_is(key, own ? own : names[i])) target = rates[i];
+    }
+    if (!target) return false;
+    if (!ds__json_take_null(json)) *target = (float)ds__json_number(json, key, 0, 1);
+    return true;
+}
+
 /* One key of config.json and its value. */
 static void read_key(reading *r, ds__json *json, ds__str key) {
     ds__model_config *config = r->config;
@@ -164,7 +178,8 @@ static void read_key(reading *r, ds__json *json, ds__str key) {
         config->layer_norm_epsilon = (float)ds__json_number(json, key, 0, 1);
     else if (ds__str_is(key, "pad_token_id"))
         config->pad_token_id = ds__json_take_null(json) ? -1 : (int32_t)ds__json_int(json, key, -1, MAX_ROWS);
-    else if (!read_fixed(json, key) && !(r->has_labels && ds__label_keys_read(&r->labels, json, key)))
+    else if (!read_fixed(json, key) && !read_rate(r, json, key) &&
+             !(r->has_labels && ds__label_keys_read(&r->labels, json, key)))
         ds__json_skip(json);
 }
 
@@ -210,6 +225,7 @@ static ds_status read_text(reading *r, ds__str text, ds_error *error) {
     r->has_labels = !config->architecture || config->head != DS_HEAD_NONE;
     DS_TRY(read_keys(r, text, error));
     DS_TRY(check_sizes(r, error));
+    if (config->classifier_dropout < 0) config->classifier_dropout = config->hidden_dropout;
     if (r->architecture->configure) DS_TRY(r->architecture->configure(config, error));
     if (ds__max_tokens(config) < 1)
         return ds__fail(error, DS_BAD_FORMAT, "%s: %s is %d, which leaves no position behind pad_token_id, which is %d",
@@ -225,6 +241,10 @@ ds_status ds__model_config_read(ds__arena *arena, const char *folder, ds__model_
         .pad_token_id = -1,
         .layer_norm_epsilon = 1e-12f,
         .activation = DS__ACTIVATION_GELU,
+        .hidden_dropout = 0.1f,
+        .attention_dropout = 0.1f,
+        .classifier_dropout = -1,
+        .initializer_range = 0.02f,
     };
     reading r = {.arena = arena, .config = config, .labels.arena = arena};
     ds__config_file file;

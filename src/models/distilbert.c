@@ -10,6 +10,7 @@ static const ds__layer_names layer_names = {
     .value = "attention.v_lin",
     .attention_output = "attention.out_lin",
     .attention_norm = "sa_layer_norm",
+    .keeps_attention_output = true,
     .up = "ffn.lin1",
     .down = "ffn.lin2",
     .output_norm = "output_layer_norm",
@@ -37,6 +38,9 @@ static ds_value classify(ds__model_builder *builder, ds_value hidden) {
         x = ds__dense(builder, x, size, size, "pre_classifier");
         x = ds__activate(builder->graph, x, DS__ACTIVATION_RELU);
     }
+    x = ds__model_dropout(builder, x,
+                          builder->config->head == DS_HEAD_SEQUENCE ? builder->config->classifier_dropout
+                                                                    : builder->config->hidden_dropout);
     return ds__dense(builder, x, labels, size, "classifier");
 }
 
@@ -53,6 +57,7 @@ const ds__architecture ds__architecture_distilbert = {
             [DS__KEY_INTERMEDIATE_SIZE] = "hidden_dim",
             [DS__KEY_ACTIVATION] = "activation",
         },
+    .rate_keys = {"dropout", "attention_dropout", "seq_classif_dropout"},
     .configure = configure,
     .encode = encode,
     .classify = classify,

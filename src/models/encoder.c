@@ -19,9 +19,42 @@ const ds__layer_names ds__bert_layer_names = {
     .output_norm = "output.LayerNorm",
 };
 
+/* Low-rank adapters (Hu et al. 2021) beside a dense layer: y + scale * (x * A^T) * B^T, A: [rank, cols], B: [rows,
+ * rank]. */
+static ds_value adapted(ds__model_builder *builder, ds_value x, ds_value weight, ds_value y, const char *name) {
+    const ds__training_wish *training = builder->training;
+    ds_graph *graph = builder->graph;
+    float scale = 1;
+    const int32_t rank = training->adapter ? training->adapter(training->own, name, &scale) : 0;
+    if (rank == 0 || !ds__graph_ok(graph)) return y;
+    const ds_dim *size = graph->values[weight.index].shape.dims;
+    const int64_t shapes[2][2] = {{rank, size[1].base}, {size[0].base, rank}};
+    const char *full = graph->values[weight.index].name;
+    ds_value low = x;
+    for (int i = 0; i < 2; i++) {
+        char tensor[NAME_SIZE + 64];
+        ds_error error;
+        snprintf(tensor, sizeof tensor, "%.*s.lora_%c.weight", (int)(strlen(full) - strlen(".weight")), full, "AB"[i]);
+        float *data = training->parameter(training->own, tensor, NULL, 2, shapes[i], &error);
+        if (!data) return ds__graph_fail(graph, error.status, "%s", error.message);
+        low = ds__linear(graph, low, ds__graph_state(graph, tensor, 2, shapes[i], data), DS_NO_VALUE);
+    }
+    return ds__add(graph, y, ds__scale(graph, low, scale));
+}
+
+/* Heads keep their floats, as in the int8 engine; so do adapters, which are merged before anything is quantised. */
+static ds_value train_dense(ds__model_builder *builder, ds_value x, ds_value weight, ds_value bias, const char *name) {
+    const bool rounds = builder->training->quantizes && !builder->in_head;
+    ds_value left = rounds ? ds__fake_quantize(builder->graph, x, false) : x;
+    ds_value right = rounds ? ds__fake_quantize(builder->graph, weight, true) : weight;
+    ds_value y = ds__linear(builder->graph, left, right, bias);
+    return adapted(builder, x, weight, y, name);
+}
+
 ds_value ds__dense(ds__model_builder *builder, ds_value x, int32_t rows, int32_t cols, const char *name) {
     ds_value weight = ds__model_matrix(builder, rows, cols, "%s.weight", name);
     ds_value bias = ds__model_vector(builder, rows, "%s.bias", name);
+    if (builder->training) return train_dense(builder, x, weight, bias, name);
     return ds__linear(builder->graph, x, weight, bias);
 }
 
@@ -46,13 +79,23 @@ ds_value ds__embed_tokens(ds__model_builder *builder) {
                     embedding(builder, config->type_vocab_size, "embeddings.token_type_embeddings", builder->type_ids));
     x = ds__add(graph, x,
                 embedding(builder, config->position_rows, "embeddings.position_embeddings", builder->positions));
-    return norm(builder, x, "embeddings.LayerNorm");
+    return ds__model_dropout(builder, norm(builder, x, "embeddings.LayerNorm"), config->hidden_dropout);
 }
 
 /* The full name of a part of layer `layer`. */
 static const char *part(char text[NAME_SIZE], const ds__layer_names *names, int32_t layer, const char *name) {
     snprintf(text, NAME_SIZE, "%s.%d.%s", names->layers, layer, name);
     return text;
+}
+
+static ds_value attend(ds__model_builder *builder, const ds_value qkv[3]) {
+    const float rate = builder->config->attention_dropout;
+    if (builder->rng.index < 0 || rate == 0)
+        return ds__attention(builder->graph, qkv, builder->seq_start,
+                             (ds_attention_config){.heads = builder->config->heads});
+    ds_value inputs[] = {qkv[0], qkv[1], qkv[2], builder->seq_start, builder->rng};
+    return ds__graph_add(builder->graph, &ds__op_attention, inputs, 5,
+                         (ds__attributes){.heads = builder->config->heads, .dropout = rate, .site = builder->sites++});
 }
 
 /* norm(x + output(attention(query(x), key(x), value(x)))) */
@@ -64,9 +107,9 @@ static ds_value self_attention(ds__model_builder *builder, ds_value x, const ds_
         ds__dense(builder, x, hidden, hidden, part(text, names, layer, names->key)),
         ds__dense(builder, x, hidden, hidden, part(text, names, layer, names->value)),
     };
-    ds_value y =
-        ds__attention(builder->graph, qkv, builder->seq_start, (ds_attention_config){.heads = builder->config->heads});
+    ds_value y = attend(builder, qkv);
     y = ds__dense(builder, y, hidden, hidden, part(text, names, layer, names->attention_output));
+    if (!names->keeps_attention_output) y = ds__model_dropout(builder, y, builder->config->hidden_dropout);
     return norm(builder, ds__add(builder->graph, y, x), part(text, names, layer, names->attention_norm));
 }
 
@@ -77,6 +120,7 @@ static ds_value feed_forward(ds__model_builder *builder, ds_value x, const ds__l
     ds_value y = ds__dense(builder, x, inner, hidden, part(text, names, layer, names->up)); /* [T, I] */
     y = ds__activate(builder->graph, y, builder->config->activation);
     y = ds__dense(builder, y, hidden, inner, part(text, names, layer, names->down));
+    y = ds__model_dropout(builder, y, builder->config->hidden_dropout);
     return norm(builder, ds__add(builder->graph, y, x), part(text, names, layer, names->output_norm));
 }
 

@@ -9,6 +9,7 @@
 typedef struct ds__layer_names {
     const char *layers; /* "encoder.layer" */
     const char *query, *key, *value, *attention_output, *attention_norm;
+    bool keeps_attention_output;         /* nothing of it is dropped in training */
     const char *up, *down, *output_norm; /* of the feed-forward part: hidden -> intermediate -> hidden */
 } ds__layer_names;
 

@@ -19,10 +19,13 @@ static ds_value encode(ds__model_builder *builder) {
 /* On sequences: out_proj(tanh(dense(first token))); on tokens: the classifier alone. */
 static ds_value classify(ds__model_builder *builder, ds_value hidden) {
     int32_t size = builder->config->hidden_size, labels = builder->config->labels;
-    if (builder->config->head == DS_HEAD_TOKEN) return ds__dense(builder, hidden, labels, size, "classifier");
+    const float rate = builder->config->classifier_dropout;
+    if (builder->config->head == DS_HEAD_TOKEN)
+        return ds__dense(builder, ds__model_dropout(builder, hidden, rate), labels, size, "classifier");
     ds_value x = ds__pool_rows(builder->graph, hidden, builder->seq_start, DS__POOL_FIRST);
+    x = ds__model_dropout(builder, x, rate);
     x = ds__dense(builder, x, size, size, "classifier.dense");
-    x = ds__activate(builder->graph, x, DS__ACTIVATION_TANH);
+    x = ds__model_dropout(builder, ds__activate(builder->graph, x, DS__ACTIVATION_TANH), rate);
     return ds__dense(builder, x, labels, size, "classifier.out_proj");
 }
 
