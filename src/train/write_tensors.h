@@ -1,0 +1,18 @@
+/* Writing a list of float tensors as one safetensors file. */
+#ifndef DS_TRAIN_WRITE_TENSORS_H
+#define DS_TRAIN_WRITE_TENSORS_H
+
+#include "base/checksum.h"
+#include "base/save.h"
+#include "deepseek/train.h"
+#include "train/checkpoint.h"
+
+/* The elements of a shape times `element`; false: more than can be addressed. */
+bool ds__kept_bytes(const ds__kept_tensor *tensor, size_t element, size_t *bytes);
+
+/* name: of the file within `save`.  dtype: not INT8.  Floats are written straight from where they lie.  A number that
+ * float16 has no room for is refused with the tensor's name.  sum: gets what was written; NULL: not wanted. */
+ds_status ds__tensors_write(ds__save *save, const char *name, const ds__kept_tensor *tensors, size_t count,
+                            ds_save_dtype dtype, ds__checksum *sum, ds_error *error) DS_MUST_CHECK;
+
+#endif
