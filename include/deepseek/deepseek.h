@@ -10,5 +10,6 @@
 #include "deepseek/status.h"
 #include "deepseek/tensor.h"
 #include "deepseek/tokenizer.h"
+#include "deepseek/train.h"
 
 #endif

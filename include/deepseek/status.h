@@ -30,7 +30,9 @@ extern "C" {
     X(DS_BAD_FORMAT, "a file's content breaks its format")                                                             \
     X(DS_SHAPE_MISMATCH, "two shapes or sizes disagree")                                                               \
     X(DS_UNSUPPORTED, "valid, but not something this version can do")                                                  \
-    X(DS_INTERNAL, "a bug in the library")
+    X(DS_INTERNAL, "a bug in the library")                                                                             \
+    X(DS_DIVERGED, "a loss or a gradient in training is not finite")                                                   \
+    X(DS_STOPPED, "the host asked to stop")
 
 typedef enum ds_status {
 #define DS_STATUS_ENUM(name, text) name,

@@ -1,0 +1,450 @@
+/* Training from files: what is read, in which order, when it is evaluated and saved.
+ *
+ * Where a run stands is its step alone: the order of an epoch is a function of the seed and the epoch, so a resumed run
+ * goes on with the same rows. */
+#include "train/fit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/save.h"
+#include "train/checkpoint.h"
+#include "train/finish.h"
+#include "train/metrics.h"
+#include "train/teacher.h"
+#include "train/trainer_checkpoint.h"
+
+enum { LAST_LOSSES = 10, MICRO_TOKENS = 4096, EVAL_ROWS = 64, MAX_CHECKPOINTS = 64 };
+
+typedef struct fit {
+    ds_context *context;
+    const ds_fit_options *options;
+    ds_trainer_options how;
+    ds__dataset *train, *eval; /* eval: NULL where a split or nothing is evaluated */
+    uint32_t *order;           /* [rows]: of the present epoch, of the rows that are trained on */
+    uint32_t *rows;            /* [row_count]: the rows that are trained on; behind them those held out */
+    size_t row_count, held_out, total_rows;
+    int64_t ordered_epoch; /* -1: none yet */
+    size_t rows_of_step;
+    int64_t steps_of_epoch, total_steps;
+    ds_tokenizer *tokenizer;
+    ds_trainer *trainer;
+    ds__teacher *teacher; /* NULL: none */
+    ds__batch_rule rule;
+    ds__fit_batch batch;
+    ds__run_log *log;
+    ds__buffer line;
+    ds_fit_event event;
+    ds_fit_result *result;
+    uint64_t started_ns;
+    int64_t first_step; /* of this process */
+    size_t samples;     /* in this process */
+    double losses[LAST_LOSSES];
+    double best; /* the best evaluation so far; NAN: none */
+    int64_t saved_step;
+    bool stopped;
+    ds__finish_times times;
+} fit;
+
+static double seconds_since(uint64_t ns) { return (double)(ds__clock_ns() - ns) * 1e-9; }
+
+/* Tells the host; false is its wish to stop. */
+static void tell(fit *f, ds_fit_event_kind kind) {
+    f->event.kind = kind;
+    f->event.total_steps = f->total_steps;
+    f->event.info = f->trainer ? &f->trainer->info : NULL;
+    f->event.seconds = seconds_since(f->started_ns);
+    if (f->options->on_event && !f->options->on_event(f->options->user, &f->event)) f->stopped = true;
+}
+
+static ds_status put_line(fit *f, ds_error *error) { return ds__run_log_put(f->log, &f->line, error); }
+
+static void warn(void *user, const char *sentence) {
+    fit *f = user;
+    f->event.text = sentence;
+    tell(f, DS_FIT_WARNING);
+    if (!f->log) return;
+    ds_error ignored;
+    ds__run_log_text(&f->line, "warning", "text", sentence);
+    if (put_line(f, &ignored) != DS_OK) return; /* a log must not stop a run */
+}
+
+/* ---- Data ---- */
+
+static ds_status open_data(fit *f, ds_error *error) {
+    const ds_fit_options *o = f->options;
+    ds__dataset_options options = {
+        .path = o->train,
+        .text_column = o->text_column,
+        .pair_column = o->pair_column,
+        .label_column = o->label_column,
+        .task = f->how.task,
+        .label_names = f->how.label_names,
+        .labels = f->how.label_names ? f->how.labels : 0,
+        .needs_labels = !o->teacher && f->how.loss != DS_LOSS_IN_BATCH_NEGATIVES,
+        .warn = warn,
+        .user = f,
+    };
+    DS_TRY(ds__dataset_open(&f->context->heap, &options, &f->train, error));
+    const ds__dataset_info *info = ds__dataset_describe(f->train);
+    f->how.task = info->task;
+    f->result->skipped = info->skipped;
+    if (info->task != DS_TRAIN_EMBEDDING && !f->how.label_names) {
+        f->how.labels = info->labels;
+        f->how.label_names = info->label_names;
+    }
+    if (info->task == DS_TRAIN_EMBEDDING && !info->has_pairs && !o->teacher)
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "%s: training vectors needs pairs of texts; name the second text's column, or a teacher",
+                        o->train);
+    if (!o->eval) return DS_OK;
+    options.path = o->eval;
+    options.task = info->task;
+    options.label_names = f->how.label_names;
+    options.labels = f->how.label_names ? f->how.labels : 0;
+    options.needs_labels = true;
+    return ds__dataset_open(&f->context->heap, &options, &f->eval, error);
+}
+
+/* Which rows are trained on: all, or those that the split leaves. */
+static ds_status split_rows(fit *f, ds_error *error) {
+    const double share = f->options->eval_split;
+    f->total_rows = ds__dataset_describe(f->train)->rows;
+    if (f->total_rows > UINT32_MAX)
+        return ds__fail(error, DS_UNSUPPORTED, "%s: has %zu rows, at most %u are possible", f->options->train,
+                        f->total_rows, UINT32_MAX);
+    if (!(share >= 0 && share < 1))
+        return ds__fail(error, DS_INVALID_ARGUMENT, "eval_split is %g, expected 0 to less than 1", share);
+    f->held_out = f->eval ? 0 : (size_t)llround(share * (double)f->total_rows);
+    f->row_count = f->total_rows - f->held_out;
+    if (f->row_count == 0)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: an eval_split of %g leaves none of %zu rows",
+                        f->options->train, share, f->total_rows);
+    f->rows = ds__alloc(&f->context->heap, f->total_rows * sizeof *f->rows);
+    f->order = ds__alloc(&f->context->heap, f->total_rows * sizeof *f->order);
+    if (!f->rows || !f->order)
+        return ds__alloc_failed(&f->context->heap, f->total_rows * sizeof *f->rows, "the order of the rows", error);
+    ds__shuffle(f->how.seed, UINT64_MAX, f->rows, f->total_rows); /* an epoch that never comes */
+    if (f->held_out == 0)
+        for (size_t i = 0; i < f->total_rows; i++) f->rows[i] = (uint32_t)i;
+    f->ordered_epoch = -1;
+    return DS_OK;
+}
+
+/* The mean number of tokens that a row has, from up to 512 rows all over the file. */
+static ds_status measure_rows(fit *f, double *mean, ds_error *error) {
+    const size_t rows = f->row_count < 512 ? f->row_count : 512;
+    ds__fit_batch_clear(&f->batch);
+    for (size_t i = 0; i < rows; i++) {
+        ds__data_row row;
+        DS_TRY(ds__dataset_read(f->train, f->rows[i * (f->row_count / rows)], &row, error));
+        DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
+    }
+    *mean = (double)f->batch.tokens / (double)rows;
+    return DS_OK;
+}
+
+static ds_status plan_steps(fit *f, ds_error *error) {
+    const ds_fit_options *o = f->options;
+    double mean;
+    const size_t batch = o->batch_size ? o->batch_size : 32, parts = o->accumulation ? o->accumulation : 1;
+    if (!ds__size_mul(batch, parts, &f->rows_of_step) || f->rows_of_step > INT32_MAX)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "a step of %zu times %zu texts is too large", batch, parts);
+    DS_TRY(measure_rows(f, &mean, error));
+    if (o->batch_tokens) f->rows_of_step = (size_t)fmax(1, (double)o->batch_tokens / mean) * parts;
+    if (f->how.micro_batch_tokens == 0) { /* what a step has, and a quarter more: the plan should say what is needed */
+        const double tokens = 1.25 * mean * (double)f->rows_of_step;
+        f->how.micro_batch_tokens = tokens < MICRO_TOKENS ? (size_t)ceil(tokens / 64) * 64 : MICRO_TOKENS;
+    }
+    const double epochs = o->epochs > 0 ? o->epochs : 3;
+    f->steps_of_epoch = (int64_t)((f->row_count + f->rows_of_step - 1) / f->rows_of_step);
+    f->total_steps = o->max_steps > 0 ? o->max_steps : (int64_t)ceil(epochs * (double)f->steps_of_epoch);
+    f->how.total_steps = f->total_steps;
+    if (f->how.warmup_steps == 0) f->how.warmup_steps = (int64_t)ceil(o->warmup_ratio * (double)f->total_steps);
+    return DS_OK;
+}
+
+/* The rows of a step, in the epoch's order. */
+static ds_status fill_batch(fit *f, int64_t step, ds_error *error) {
+    const int64_t epoch = step / f->steps_of_epoch;
+    const size_t first = (size_t)(step % f->steps_of_epoch) * f->rows_of_step;
+    const size_t last = first + f->rows_of_step < f->row_count ? first + f->rows_of_step : f->row_count;
+    if (epoch != f->ordered_epoch) {
+        ds__shuffle(f->how.seed, (uint64_t)epoch, f->order, f->row_count);
+        f->ordered_epoch = epoch;
+    }
+    ds__fit_batch_clear(&f->batch);
+    for (size_t i = first; i < last; i++) {
+        ds__data_row row;
+        DS_TRY(ds__dataset_read(f->train, f->rows[f->order[i]], &row, error));
+        DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
+    }
+    return f->teacher ? ds__teacher_fill(f->teacher, &f->batch, error) : DS_OK;
+}
+
+/* ---- Evaluation ---- */
+
+/* Labels are no teacher's probabilities, and negatives depend on what else is in the batch. */
+static bool loss_is_known(const fit *f) { return !f->teacher && f->trainer->info.loss != DS_LOSS_IN_BATCH_NEGATIVES; }
+
+static ds_status evaluate_rows(fit *f, ds__scores *scores, size_t first, size_t count, float *results, double *loss,
+                               ds_error *error) {
+    ds__dataset *data = f->eval ? f->eval : f->train;
+    ds__batch_rule rule = f->rule;
+    const bool measures = loss_is_known(f);
+    ds__data_row row;
+    rule.keeps = false;
+    rule.pairs = f->rule.task == DS_TRAIN_EMBEDDING;
+    ds__fit_batch_clear(&f->batch);
+    for (size_t i = first; i < first + count; i++) {
+        DS_TRY(ds__dataset_read(data, f->eval ? i : f->rows[f->row_count + i], &row, error));
+        DS_TRY(ds__fit_batch_add(&f->batch, &rule, &row, error));
+    }
+    const ds_train_batch view = ds__fit_batch_view(&f->batch);
+    double mean = 0;
+    DS_TRY(ds__trainer_evaluate(f->trainer, &view, results, measures ? &mean : NULL, error));
+    *loss += mean * (double)count;
+    for (size_t i = 0; i < count; i++) {
+        const size_t width = (size_t)scores->labels * (rule.pairs ? 2 : 1);
+        DS_TRY(ds__dataset_read(data, f->eval ? first + i : f->rows[f->row_count + first + i], &row, error));
+        DS_TRY(ds__scores_add(scores, &row, results + i * width, error));
+    }
+    return DS_OK;
+}
+
+/* What is better the larger it is. */
+static double quality(const ds_metrics *metrics) {
+    return !isnan(metrics->accuracy)   ? metrics->accuracy
+           : !isnan(metrics->spearman) ? metrics->spearman
+                                       : -metrics->loss;
+}
+
+static ds_status log_evaluation(fit *f, const ds__scores *scores, ds_error *error) {
+    const size_t labels = (size_t)scores->labels, bytes = labels * labels * sizeof(uint32_t);
+    uint32_t *confusion = NULL;
+    const bool draws = scores->task == DS_TRAIN_CLASSIFICATION && labels <= 200;
+    if (draws) confusion = ds__alloc(&f->context->heap, bytes);
+    if (draws && !confusion) return ds__alloc_failed(&f->context->heap, bytes, "a confusion matrix", error);
+    ds_status status = DS_OK;
+    if (confusion)
+        status =
+            ds__metrics_confusion(scores->predicted, scores->expected, scores->count, scores->labels, confusion, error);
+    if (status == DS_OK) {
+        ds__run_log_eval(&f->line, &f->event, confusion, scores->labels);
+        status = put_line(f, error);
+    }
+    ds__free(&f->context->heap, confusion, confusion ? bytes : 0);
+    return status;
+}
+
+static ds_status evaluate(fit *f, ds_error *error) {
+    const size_t rows = f->eval ? ds__dataset_describe(f->eval)->rows : f->held_out;
+    if (rows == 0) return DS_OK;
+    const uint64_t start = ds__clock_ns();
+    ds__heap *heap = &f->context->heap;
+    ds__scores scores;
+    ds__scores_init(&scores, heap, f->rule.task, f->trainer->info.labels);
+    const size_t bytes = 2 * EVAL_ROWS * (size_t)scores.labels * sizeof(float);
+    float *results = ds__alloc(heap, bytes);
+    ds_status status = results ? DS_OK : ds__alloc_failed(heap, bytes, "results to measure", error);
+    double loss = 0;
+    for (size_t first = 0; first < rows && status == DS_OK; first += EVAL_ROWS)
+        status = evaluate_rows(f, &scores, first, rows - first < EVAL_ROWS ? rows - first : EVAL_ROWS, results, &loss,
+                               error);
+    if (status == DS_OK) status = ds__scores_metrics(&scores, &f->event.metrics, error);
+    if (status == DS_OK) {
+        f->event.metrics.loss = loss_is_known(f) ? loss / (double)rows : NAN;
+        f->result->eval = f->event.metrics;
+        f->result->has_eval = true;
+        status = log_evaluation(f, &scores, error);
+        tell(f, DS_FIT_EVALUATED);
+    }
+    if (results) ds__free(heap, results, bytes);
+    ds__scores_deinit(&scores);
+    f->times.evaluation += seconds_since(start);
+    return status;
+}
+
+/* ---- Saving and going on ---- */
+
+static ds_status save(fit *f, bool is_best, ds_error *error) {
+    const int64_t step = f->trainer->step;
+    const uint64_t start = ds__clock_ns();
+    ds__heap *heap = &f->context->heap;
+    if (step == f->saved_step) return DS_OK;
+    ds__buffer path;
+    ds__buffer_init(&path, heap);
+    const char *name = ds__checkpoint_path(&path, f->options->output, step);
+    char state[64];
+    snprintf(state, sizeof state, "%.17g", f->best);
+    ds_status status = name ? DS_OK : ds__alloc_failed(heap, 256, "a checkpoint's path", error);
+    if (status == DS_OK && ds__folder_exists(name)) /* one that was found torn */
+        status = ds__save_remove(heap, name, error);
+    if (status == DS_OK) status = ds__trainer_save_checkpoint(f->trainer, name, state, error);
+    if (status == DS_OK) {
+        f->saved_step = step;
+        f->event.path = name;
+        tell(f, DS_FIT_SAVED);
+        ds__run_log_text(&f->line, "saved", "path", name);
+        status = put_line(f, error);
+    }
+    if (status == DS_OK && is_best) status = ds__checkpoint_mark_best(heap, f->options->output, step, error);
+    if (status == DS_OK)
+        status = ds__checkpoint_prune(heap, f->options->output, f->options->keep ? f->options->keep : 2, error);
+    ds__buffer_deinit(&path);
+    f->event.path = NULL;
+    f->times.saving += seconds_since(start);
+    return status;
+}
+
+/* The newest checkpoint that is whole; those that are not are told and passed over. */
+static ds_status resume(fit *f, ds_error *error) {
+    ds__heap *heap = &f->context->heap;
+    int64_t steps[MAX_CHECKPOINTS];
+    size_t count = 0;
+    DS_TRY(ds__checkpoint_list(heap, f->options->output, steps, MAX_CHECKPOINTS, &count, error));
+    for (size_t i = 0; i < count; i++) {
+        ds__buffer path;
+        ds_error reason;
+        const char *state = NULL;
+        ds__buffer_init(&path, heap);
+        const char *name = ds__checkpoint_path(&path, f->options->output, steps[i]);
+        ds_status status = name ? ds__trainer_load_checkpoint(f->trainer, name, &state, &reason) : DS_OUT_OF_MEMORY;
+        ds__buffer_deinit(&path);
+        if (status == DS_OK) {
+            f->best = strtod(state, NULL);
+            f->first_step = f->saved_step = f->trainer->step;
+            return DS_OK;
+        }
+        if (status != DS_NOT_FOUND && status != DS_BAD_FORMAT)
+            return name ? ds__fail(error, status, "%s", reason.message)
+                        : ds__alloc_failed(heap, 256, "a checkpoint's path", error);
+        warn(f, reason.message);
+    }
+    return DS_OK;
+}
+
+/* ---- The loop ---- */
+
+static ds_status one_step(fit *f, ds_error *error) {
+    const int64_t step = f->trainer->step;
+    uint64_t start = ds__clock_ns();
+    DS_TRY(fill_batch(f, step, error));
+    f->times.data += seconds_since(start);
+    start = ds__clock_ns();
+    const ds_train_batch view = ds__fit_batch_view(&f->batch);
+    ds_status status = ds__trainer_step(f->trainer, &view, &f->event.step, error);
+    f->times.steps += seconds_since(start);
+    if (status == DS_DIVERGED && f->saved_step > 0)
+        return ds__fail_in(error, status, "the last good checkpoint is %s/checkpoint-%lld", f->options->output,
+                           (long long)f->saved_step);
+    DS_TRY(status);
+    f->samples += f->batch.rows;
+    f->losses[step % LAST_LOSSES] = f->event.step.loss;
+    if (step == f->first_step) f->result->first_loss = f->event.step.loss;
+    f->event.epoch = (double)(step + 1) / (double)f->steps_of_epoch;
+    const double busy = f->times.data + f->times.steps;
+    f->event.samples_per_s = (double)f->samples / busy;
+    f->event.seconds_left = busy / (double)(step + 1 - f->first_step) * (double)(f->total_steps - step - 1);
+    tell(f, DS_FIT_STEP);
+    ds__run_log_step(&f->line, &f->event);
+    return put_line(f, error);
+}
+
+/* After a step: evaluation and checkpoint where they are due. */
+static ds_status after_step(fit *f, ds_error *error) {
+    const int64_t step = f->trainer->step,
+                  every = f->options->save_steps > 0 ? f->options->save_steps : f->steps_of_epoch;
+    const bool epoch_ends = step % f->steps_of_epoch == 0 || step == f->total_steps;
+    bool is_best = false;
+    if (epoch_ends) {
+        DS_TRY(evaluate(f, error));
+        if (f->result->has_eval && !(quality(&f->result->eval) <= f->best)) {
+            f->best = quality(&f->result->eval);
+            is_best = true;
+        }
+    }
+    if (step % every == 0 || is_best || step == f->total_steps || f->stopped) return save(f, is_best, error);
+    return DS_OK;
+}
+
+static ds_status train(fit *f, ds_error *error) {
+    while (f->trainer->step < f->total_steps && !f->stopped) {
+        DS_TRY(one_step(f, error));
+        DS_TRY(after_step(f, error));
+    }
+    const int64_t made = f->trainer->step - f->first_step, last = made < LAST_LOSSES ? made : LAST_LOSSES;
+    for (int64_t i = 0; i < last; i++) f->result->last_loss += f->losses[(f->trainer->step - 1 - i) % LAST_LOSSES];
+    f->result->last_loss /= last > 0 ? (double)last : 1;
+    f->result->steps = f->trainer->step;
+    f->result->train_s = f->times.data + f->times.steps;
+    f->result->samples_per_s = made > 0 ? (double)f->samples / f->result->train_s : 0;
+    if (!f->stopped || f->trainer->step == f->total_steps) return DS_OK;
+    DS_TRY(save(f, false, error));
+    return ds__fail(error, DS_STOPPED, "stopped after step %lld of %lld; the checkpoint is %s/checkpoint-%lld",
+                    (long long)f->trainer->step, (long long)f->total_steps, f->options->output,
+                    (long long)f->saved_step);
+}
+
+static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error) {
+    const ds_fit_options *o = f->options;
+    DS_TRY(ds__finish_check_output(&f->context->heap, o->output, o->resume, error));
+    DS_TRY(open_data(f, error));
+    DS_TRY(split_rows(f, error));
+    DS_TRY(ds__fit_batch_init(&f->batch, f->context, error));
+    f->rule = (ds__batch_rule){.task = f->how.task, .labels = f->how.labels, .max_tokens = f->how.max_tokens};
+    f->rule.pairs = f->how.task == DS_TRAIN_EMBEDDING && ds__dataset_describe(f->train)->has_pairs && !o->teacher;
+    if (o->teacher) {
+        f->rule.keeps = true;
+        f->how.loss = f->how.task == DS_TRAIN_EMBEDDING ? DS_LOSS_SQUARED_ERROR : DS_LOSS_SOFT_LABELS;
+    }
+    DS_TRY(ds_tokenizer_open(f->context, subject->folder, &f->tokenizer, error));
+    f->rule.tokenizer = f->tokenizer;
+    DS_TRY(plan_steps(f, error));
+    DS_TRY(ds__trainer_create(f->context, subject->folder, &f->how, subject->backends, subject->backend_count,
+                              &f->trainer, error));
+    f->rule.max_tokens = f->trainer->options.max_tokens;
+    if (o->teacher) DS_TRY(ds__teacher_open(o->teacher, f->trainer, &f->teacher, error));
+    f->best = NAN;
+    if (o->resume) DS_TRY(resume(f, error));
+    return ds__finish_start_log(f->trainer, o, &f->how, f->total_steps, f->first_step, &f->log, error);
+}
+
+static void close_all(fit *f) {
+    ds__heap *heap = &f->context->heap;
+    ds__run_log_close(f->log);
+    ds__teacher_close(f->teacher);
+    ds__trainer_destroy(f->trainer);
+    if (f->tokenizer) ds_tokenizer_close(f->tokenizer);
+    if (f->batch.heap) ds__fit_batch_deinit(&f->batch);
+    ds__free(heap, f->rows, f->rows ? f->total_rows * sizeof *f->rows : 0);
+    ds__free(heap, f->order, f->order ? f->total_rows * sizeof *f->order : 0);
+    ds__dataset_close(f->eval);
+    ds__dataset_close(f->train);
+    ds__buffer_deinit(&f->line);
+}
+
+ds_status ds__fit(const ds__fit_subject *subject, const ds_trainer_options *how, const ds_fit_options *options,
+                  ds_fit_result *result, ds_error *error) {
+    static const ds_trainer_options defaults;
+    fit f = {.context = subject->context, .options = options, .how = how ? *how : defaults, .result = result};
+    *result = (ds_fit_result){.steps = 0};
+    if (!options->train || !options->output)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%s is missing", options->train ? "output" : "train");
+    ds__buffer_init(&f.line, &subject->context->heap);
+    f.started_ns = ds__clock_ns();
+    ds_status status = prepare(&f, subject, error);
+    if (status == DS_OK) {
+        tell(&f, DS_FIT_PLANNED);
+        status = train(&f, error);
+    }
+    if (status == DS_OK)
+        status = ds__finish(f.trainer, options, result, &f.times, f.log, seconds_since(f.started_ns), error);
+    close_all(&f);
+    return status;
+}

@@ -1,0 +1,261 @@
+/* A trainer to a checkpoint and back, and to a model's folder. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "train/trainer_checkpoint.h"
+#include "train/write_folder.h"
+
+/* One line that two runs share only when a step of one is a step of the other. */
+static void describe(const ds_trainer *trainer, ds__buffer *out) {
+    const ds__model_config *config = &trainer->folder.config;
+    const ds_trainer_options *o = &trainer->options;
+    ds__buffer_printf(
+        out,
+        "%s %dx%d vocabulary=%d task=%d loss=%d labels=%d optimizer=%d rate=%g decay=%g beta=%g,%g "
+        "momentum=%g clip=%g schedule=%d steps=%lld warmup=%lld smoothing=%g seed=%llu dropout=%g "
+        "precision=%s int8=%d lora=%d,%g layer_decay=%g trained=%lld micro=%zu tensors=%zu",
+        config->model_type, config->layers, config->hidden_size, config->vocab_size, (int)trainer->info.task,
+        (int)trainer->info.loss, trainer->info.labels, (int)o->optimizer, (double)o->learning_rate,
+        (double)o->weight_decay, (double)o->beta1, (double)o->beta2, (double)o->momentum, (double)o->max_grad_norm,
+        (int)o->schedule, (long long)o->total_steps, (long long)o->warmup_steps, (double)o->label_smoothing,
+        (unsigned long long)o->seed, (double)o->dropout, ds_precision_name(trainer->info.precision),
+        (int)o->quantization_aware, o->lora_rank, (double)o->lora_alpha, (double)o->layer_decay,
+        (long long)trainer->info.trained_parameters, trainer->info.micro_batch_tokens, trainer->parameters.count);
+    for (size_t i = 0; i < o->freeze_count; i++) ds__buffer_printf(out, " frozen=%s", o->freeze[i]);
+}
+
+static const char *const moment_names[] = {"first", "second"};
+
+/* What a checkpoint holds: the trained weights under their own names, moments as "first.NAME" and "second.NAME". */
+static ds_status list(ds_trainer *trainer, ds__arena *memory, ds__checkpoint *out, ds_error *error) {
+    const ds__parameters *parameters = &trainer->parameters;
+    out->weights = ds__arena_zeroed(memory, (parameters->count + 1) * sizeof *out->weights);
+    out->moments = ds__arena_zeroed(memory, (2 * parameters->count + 1) * sizeof *out->moments);
+    bool ok = out->weights && out->moments;
+    for (size_t i = 0; ok && i < parameters->count; i++) {
+        const ds__parameter *p = &parameters->items[i];
+        if (!p->trained) continue;
+        ds__kept_tensor kept = {.name = p->name, .rank = p->rank, .data = p->data};
+        memcpy(kept.shape, p->shape, sizeof kept.shape);
+        out->weights[out->weight_count++] = kept;
+        float *const moments[] = {p->first, p->second};
+        for (int m = 0; ok && m < 2; m++) {
+            const size_t size = strlen(p->name) + 16;
+            char *name = ds__arena_alloc(memory, size);
+            ok = name != NULL;
+            if (!ok || !moments[m]) continue;
+            snprintf(name, size, "%s.%s", moment_names[m], p->name);
+            kept.name = name;
+            kept.data = moments[m];
+            out->moments[out->moment_count++] = kept;
+        }
+    }
+    return ok ? DS_OK
+              : ds__alloc_failed(&trainer->context->heap, parameters->count * sizeof(ds__kept_tensor), "a checkpoint",
+                                 error);
+}
+
+/* The most capable instruction set that kernels may use here: another one means other bits. */
+static const char *kernels_here(void) {
+    ds__isa best = DS__ISA_ref;
+    for (int isa = 0; isa < DS__ISA_COUNT; isa++)
+        if (ds__cpu_allows((ds__isa)isa)) best = (ds__isa)isa;
+    return ds__isa_name(best);
+}
+
+ds_status ds__trainer_save_checkpoint(ds_trainer *trainer, const char *path, const char *state, ds_error *error) {
+    ds__heap *heap = &trainer->context->heap;
+    ds__arena memory;
+    ds__buffer fingerprint, text;
+    ds__arena_init(&memory, heap, 0);
+    ds__buffer_init(&fingerprint, heap);
+    ds__buffer_init(&text, heap);
+    describe(trainer, &fingerprint);
+    ds__buffer_printf(&text, "%u %s", (unsigned)trainer->draw, state ? state : "");
+    ds__checkpoint checkpoint = {.kernels = kernels_here(), .step = trainer->step};
+    checkpoint.fingerprint = ds__buffer_cstr(&fingerprint);
+    checkpoint.state = ds__buffer_cstr(&text);
+    ds_status status = checkpoint.fingerprint && checkpoint.state ? list(trainer, &memory, &checkpoint, error)
+                                                                  : ds__alloc_failed(heap, 1024, "a checkpoint", error);
+    if (status == DS_OK) status = ds__checkpoint_write(heap, path, &checkpoint, error);
+    ds__buffer_deinit(&text);
+    ds__buffer_deinit(&fingerprint);
+    ds__arena_deinit(&memory);
+    return status;
+}
+
+/* Takes the draw off the front of the text and keeps the rest for the caller. */
+static ds_status keep_state(ds_trainer *trainer, const ds__checkpoint *checkpoint, ds_error *error) {
+    ds__heap *heap = &trainer->context->heap;
+    char *end;
+    const unsigned long draw = strtoul(checkpoint->state, &end, 10);
+    if (*end != ' ' || draw > UINT32_MAX)
+        return ds__fail(error, DS_BAD_FORMAT, "the checkpoint's state begins with \"%.20s\", expected a number",
+                        checkpoint->state);
+    const size_t bytes = strlen(end + 1) + 1;
+    char *copy = ds__alloc(heap, bytes);
+    if (!copy) return ds__alloc_failed(heap, bytes, "a checkpoint's state", error);
+    memcpy(copy, end + 1, bytes);
+    ds__free(heap, trainer->state, trainer->state_bytes);
+    trainer->state = copy;
+    trainer->state_bytes = bytes;
+    trainer->draw = (uint32_t)draw;
+    trainer->step = checkpoint->step;
+    return DS_OK;
+}
+
+ds_status ds__trainer_load_checkpoint(ds_trainer *trainer, const char *path, const char **state, ds_error *error) {
+    ds__heap *heap = &trainer->context->heap;
+    ds__arena memory;
+    ds__buffer fingerprint, texts;
+    ds__arena_init(&memory, heap, 0);
+    ds__buffer_init(&fingerprint, heap);
+    ds__buffer_init(&texts, heap);
+    describe(trainer, &fingerprint);
+    ds__checkpoint checkpoint = {.fingerprint = ds__buffer_cstr(&fingerprint)};
+    ds_status status = checkpoint.fingerprint ? list(trainer, &memory, &checkpoint, error)
+                                              : ds__alloc_failed(heap, 1024, "a checkpoint", error);
+    if (status == DS_OK) status = ds__checkpoint_read(heap, path, &checkpoint, &texts, error);
+    if (status == DS_OK && strcmp(checkpoint.kernels, kernels_here()) != 0)
+        ds__log(trainer->context, DS_LOG_WARNING,
+                "%s was written with %s kernels, here they are %s: going on gives other bits than never having stopped",
+                path, checkpoint.kernels, kernels_here());
+    if (status == DS_OK) status = keep_state(trainer, &checkpoint, error);
+    if (status == DS_OK && state) *state = trainer->state;
+    ds__buffer_deinit(&texts);
+    ds__buffer_deinit(&fingerprint);
+    ds__arena_deinit(&memory);
+    return status;
+}
+
+/* ---- The folder ---- */
+
+static const char *class_name(const ds_trainer *trainer, ds__arena *memory) {
+    const ds_head head = trainer->folder.config.head;
+    const char *first = trainer->folder.architecture->class_name;
+    const char *last = head == DS_HEAD_TOKEN ? "ForTokenClassification" : "ForSequenceClassification";
+    const size_t size = strlen(first) + strlen(last) + 1;
+    char *name = ds__arena_alloc(memory, size);
+    if (name) snprintf(name, size, "%s%s", first, last);
+    return name;
+}
+
+/* weight + scale * B * A, into new memory. */
+static float *merged(const ds_trainer *trainer, ds__arena *memory, const ds__parameter *weight, const ds__parameter *a,
+                     const ds__parameter *b) {
+    const ds_trainer_options *o = &trainer->options;
+    const double scale = (o->lora_alpha == 0 ? (double)o->lora_rank : (double)o->lora_alpha) / o->lora_rank;
+    const size_t rows = (size_t)weight->shape[0], cols = (size_t)weight->shape[1], rank = (size_t)a->shape[0];
+    float *out = ds__arena_alloc(memory, weight->elements * sizeof *out);
+    for (size_t r = 0; out && r < rows; r++)
+        for (size_t c = 0; c < cols; c++) {
+            double sum = 0;
+            for (size_t k = 0; k < rank; k++) sum += (double)b->data[r * rank + k] * (double)a->data[k * cols + c];
+            out[r * cols + c] = (float)((double)weight->data[r * cols + c] + scale * sum);
+        }
+    return out;
+}
+
+/* A's or B's tensor beside a weight ("X.weight" -> "X.lora_A.weight"); NULL: it has none. */
+static const ds__parameter *adapter_of(const ds__parameters *parameters, const ds__parameter *weight, char which) {
+    char name[320];
+    const int stem = (int)strlen(weight->name) - (int)strlen(".weight");
+    if (weight->rank != 2 || stem < 1) return NULL;
+    snprintf(name, sizeof name, "%.*s.lora_%c.weight", stem, weight->name, which);
+    return ds__parameters_find(parameters, name);
+}
+
+/* The tensors of the whole model, adapters merged. */
+static ds_status whole_model(ds_trainer *trainer, ds__arena *memory, ds__kept_tensor *tensors, size_t *count,
+                             ds_error *error) {
+    const ds__parameters *parameters = &trainer->parameters;
+    for (size_t i = 0; i < parameters->count; i++) {
+        const ds__parameter *p = &parameters->items[i];
+        if (strstr(p->name, ".lora_")) continue;
+        ds__kept_tensor kept = {.name = p->name, .rank = p->rank, .data = p->data};
+        memcpy(kept.shape, p->shape, sizeof kept.shape);
+        const ds__parameter *a = adapter_of(parameters, p, 'A'), *b = adapter_of(parameters, p, 'B');
+        if (a && b && !(kept.data = merged(trainer, memory, p, a, b)))
+            return ds__alloc_failed(&trainer->context->heap, p->elements * sizeof(float), p->name, error);
+        tensors[(*count)++] = kept;
+    }
+    return DS_OK;
+}
+
+static ds_status save_adapters(ds_trainer *trainer, const char *path, ds__arena *memory, ds_error *error) {
+    static const char *const heads[] = {"classifier"};
+    const ds__parameters *parameters = &trainer->parameters;
+    const ds_trainer_options *o = &trainer->options;
+    if (o->lora_rank == 0)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: there are no adapters to save, lora_rank is 0", path);
+    ds__kept_tensor *tensors = ds__arena_zeroed(memory, (parameters->count + 1) * sizeof *tensors);
+    const char **targets = ds__arena_zeroed(memory, (parameters->count + 1) * sizeof *targets);
+    size_t count = 0, target_count = 0;
+    for (size_t i = 0; tensors && targets && i < parameters->count; i++) {
+        const ds__parameter *p = &parameters->items[i];
+        if (!p->trained) continue;
+        const size_t size = strlen(p->name) + 32;
+        char *name = ds__arena_alloc(memory, size);
+        if (!name) return ds__alloc_failed(&trainer->context->heap, size, "names of adapters", error);
+        snprintf(name, size, "base_model.model.%s", p->name);
+        tensors[count] = (ds__kept_tensor){.name = name, .rank = p->rank, .data = p->data};
+        memcpy(tensors[count++].shape, p->shape, sizeof p->shape);
+        const char *end = strstr(p->name, ".lora_A.");
+        if (!end) continue;
+        const char *begin = end;
+        while (begin > p->name && begin[-1] != '.') begin--;
+        ds__str part = ds__arena_copy(memory, (ds__str){begin, (size_t)(end - begin)});
+        bool known = false;
+        for (size_t t = 0; t < target_count; t++) known = known || strcmp(targets[t], part.data) == 0;
+        if (!known) targets[target_count++] = part.data;
+    }
+    if (!tensors || !targets)
+        return ds__alloc_failed(&trainer->context->heap, parameters->count * sizeof *tensors, "adapters", error);
+    const ds_train_task task = trainer->info.task;
+    const ds__adapter_content content = {
+        .source = &trainer->folder,
+        .base_name = trainer->folder.path,
+        .rank = o->lora_rank,
+        .alpha = o->lora_alpha == 0 ? (float)o->lora_rank : o->lora_alpha,
+        .targets = targets,
+        .target_count = target_count,
+        .saved_modules = heads,
+        .saved_count = task == DS_TRAIN_EMBEDDING ? 0 : 1,
+        .task_type = task == DS_TRAIN_EMBEDDING ? "FEATURE_EXTRACTION"
+                     : task == DS_TRAIN_TAGGING ? "TOKEN_CLS"
+                                                : "SEQ_CLS",
+        .tensors = tensors,
+        .tensor_count = count,
+    };
+    return ds__adapter_write(trainer->context, path, &content, error);
+}
+
+ds_status ds__trainer_save(ds_trainer *trainer, const char *path, const ds_save_options *options, ds_error *error) {
+    static const ds_save_options defaults;
+    if (!options) options = &defaults;
+    ds__arena memory;
+    ds__arena_init(&memory, &trainer->context->heap, 0);
+    ds_status status = DS_OK;
+    if (options->adapters) {
+        status = save_adapters(trainer, path, &memory, error);
+    } else {
+        ds__folder_content content = {.source = &trainer->folder, .dtype = options->dtype, .card = options->card};
+        ds__kept_tensor *tensors = ds__arena_zeroed(&memory, (trainer->parameters.count + 1) * sizeof *tensors);
+        if (!tensors) status = ds__alloc_failed(&trainer->context->heap, sizeof *tensors, "a model's tensors", error);
+        if (status == DS_OK) status = whole_model(trainer, &memory, tensors, &content.tensor_count, error);
+        content.tensors = tensors;
+        if (trainer->folder.config.head != DS_HEAD_NONE) {
+            content.class_name = class_name(trainer, &memory);
+            content.labels = trainer->info.labels;
+            content.label_names = trainer->folder.config.label_names;
+            content.problem = trainer->folder.config.problem;
+            if (status == DS_OK && !content.class_name)
+                status = ds__alloc_failed(&trainer->context->heap, 64, "a class name", error);
+        }
+        if (status == DS_OK) status = ds__folder_write(trainer->context, path, &content, error);
+    }
+    ds__arena_deinit(&memory);
+    return status;
+}

@@ -1,0 +1,149 @@
+/* The graphs of a trainer: the model with its loss, and behind it the backward part. */
+#include <string.h>
+
+#include "autograd/autograd.h"
+#include "base/error.h"
+#include "ops/ops.h"
+#include "train/trainer.h"
+
+enum { NEGATIVES_SCALE = 20 }; /* sentence-transformers' default */
+
+/* The loss of each row of `out`, [R]; targets or labels become inputs. */
+static ds_value add_loss(const ds_trainer *trainer, ds_graph *graph, ds_value out) {
+    const ds__shape *shape = &graph->values[out.index].shape;
+    const ds_loss loss = trainer->info.loss;
+    if (loss == DS_LOSS_IN_BATCH_NEGATIVES) return ds__in_batch_negatives(graph, out, NEGATIVES_SCALE);
+    if (loss == DS_LOSS_CROSS_ENTROPY) {
+        ds_value labels = ds__graph_input(graph, "labels", DS_I32, 1, shape->dims);
+        return ds__cross_entropy(graph, out, labels, trainer->options.label_smoothing);
+    }
+    if (loss == DS_LOSS_COSINE) out = ds__pair_cosine(graph, out);
+    if (!ds__graph_ok(graph)) return DS_NO_VALUE;
+    shape = &graph->values[out.index].shape;
+    ds_value targets = ds__graph_input(graph, "targets", DS_F32, 2, (ds_dim[]){shape->dims[0], shape->dims[1]});
+    if (loss == DS_LOSS_BINARY_CROSS_ENTROPY) return ds__binary_cross_entropy(graph, out, targets);
+    if (loss == DS_LOSS_SOFT_LABELS) return ds__soft_cross_entropy(graph, out, targets);
+    return ds__squared_error(graph, out, targets);
+}
+
+/* Behind the loss: the gradients of everything that is trained, as outputs in the order of the parameters. */
+static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value loss, bool more, ds_error *error) {
+    ds__arena memory;
+    ds__arena_init(&memory, &trainer->context->heap, 0);
+    const size_t most = graph->value_count;
+    int32_t *parameters = ds__arena_alloc(&memory, (most + 1) * sizeof *parameters);
+    int32_t *gradients = ds__arena_alloc(&memory, (most + 1) * sizeof *gradients);
+    ds__differentiation job = {.loss = loss.index, .parameters = parameters, .gradients = gradients};
+    ds_status status = DS_OK;
+    if (!parameters || !gradients)
+        status = ds__alloc_failed(&trainer->context->heap, most * sizeof *parameters, "a backward pass", error);
+    for (size_t v = 0; v < most && status == DS_OK; v++) {
+        const ds__value *value = &graph->values[v];
+        const ds__parameter *p =
+            value->kind == DS__VALUE_STATE ? ds__parameters_find(&trainer->parameters, value->name) : NULL;
+        if (p && p->trained) parameters[job.count++] = (int32_t)v;
+    }
+    if (status == DS_OK) {
+        const ds__shape *shape = &graph->values[loss.index].shape;
+        job.seed = ds__graph_input(graph, "row_weights", DS_F32, 1, shape->dims).index;
+        status = ds__autograd(graph, &job, error);
+    }
+    if (status == DS_OK && trainer->info.gradient_checkpointing) status = ds__recompute(graph, job.forward, error);
+    for (size_t i = 0; i < job.count && status == DS_OK; i++) {
+        const char *name = graph->values[parameters[i]].name;
+        const ds__parameter *p = ds__parameters_find(&trainer->parameters, name);
+        if (gradients[i] < 0) continue;
+        ds_value gradient = {gradients[i]};
+        if (more)
+            gradient = ds__add(graph, gradient, ds__graph_state(graph, "gradient", p->rank, p->shape, p->gradient));
+        ds__graph_output(graph, name, gradient);
+    }
+    ds__arena_deinit(&memory);
+    if (status == DS_OK && !ds__graph_ok(graph))
+        status = ds__fail(error, graph->error.status, "%s", graph->error.message);
+    return status;
+}
+
+static void choose_precision(const ds_trainer *trainer, ds_graph *graph) {
+    if (trainer->info.precision != DS_PRECISION_BFLOAT16) return;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op == &ds__op_linear || graph->nodes[i].op == &ds__op_matmul)
+            graph->nodes[i].attributes.precision = DS__PRECISION_BF16;
+}
+
+static ds_status build_graph(ds_trainer *trainer, ds__train_program which, ds_graph *graph, ds__built *built,
+                             ds_error *error) {
+    const bool embeds = trainer->info.task == DS_TRAIN_EMBEDDING;
+    const bool trains = which == DS__TRAIN_FIRST || which == DS__TRAIN_MORE;
+    const ds__training_wish training = {
+        .own = &trainer->parameters,
+        .parameter = ds__parameters_get,
+        .adapter = ds__parameters_adapter,
+        .drops = trains && trainer->options.dropout >= 0,
+        .quantizes = trainer->options.quantization_aware,
+        .new_head = trainer->info.new_head,
+        .pairs = trains || which == DS__TRAIN_MEASURED ? ds__trainer_pairs(trainer) : false,
+    };
+    const ds__graph_wish wish = {.output = embeds ? DS_OUTPUT_EMBEDDING : DS_OUTPUT_LOGITS,
+                                 .pooling = trainer->folder.pooling,
+                                 .normalize = trainer->folder.normalize,
+                                 .training = &training};
+    ds__model_builder builder;
+    ds_value out = ds__folder_build(&trainer->folder, &wish, graph, NULL, &builder);
+    built->result = built->loss = SIZE_MAX;
+    if (!trains) {
+        built->result = graph->output_count;
+        ds__graph_output(graph, "out", out);
+    }
+    ds_status status = DS_OK;
+    if (which != DS__TRAIN_RESULT && ds__graph_ok(graph)) {
+        ds_value loss = add_loss(trainer, graph, out);
+        built->loss = graph->output_count;
+        ds__graph_output(graph, "loss", loss);
+        if (trains && ds__graph_ok(graph)) status = add_gradients(trainer, graph, loss, which == DS__TRAIN_MORE, error);
+    }
+    if (status == DS_OK && !ds__graph_ok(graph))
+        status = ds__fail(error, graph->error.status, "%s", graph->error.message);
+    choose_precision(trainer, graph);
+    return status;
+}
+
+/* Where the graph's inputs and sizes are found. */
+static void find_places(const ds_graph *graph, ds__built *built) {
+    static const char *const names[DS__SLOTS] = {
+        [DS__SLOT_IDS] = "ids",           [DS__SLOT_POSITIONS] = "positions",
+        [DS__SLOT_TYPE_IDS] = "type_ids", [DS__SLOT_SEQ_START] = "seq_start",
+        [DS__SLOT_RNG] = "rng",           [DS__SLOT_LABELS] = "labels",
+        [DS__SLOT_TARGETS] = "targets",   [DS__SLOT_ROW_WEIGHTS] = "row_weights"};
+    int32_t place = 0;
+    for (int s = 0; s < DS__SLOTS; s++) built->place[s] = -1;
+    for (size_t v = 0; v < graph->value_count; v++) {
+        if (graph->values[v].kind != DS__VALUE_INPUT) continue;
+        for (int s = 0; s < DS__SLOTS; s++)
+            if (strcmp(graph->values[v].name, names[s]) == 0) built->place[s] = place;
+        place++;
+    }
+    for (int32_t i = 0; i < graph->symbol_count; i++)
+        *(strcmp(graph->symbols[i], "T") == 0 ? &built->tokens_symbol : &built->texts_symbol) = i;
+}
+
+ds_status ds__trainer_program(ds_trainer *trainer, ds__train_program which, ds__built **out, ds_error *error) {
+    ds__built *built = &trainer->built[which];
+    *out = built;
+    if (built->program) return DS_OK;
+    ds_graph *graph;
+    DS_TRY(ds__graph_create(trainer->context, &graph, error));
+    ds_status status = build_graph(trainer, which, graph, built, error);
+    if (status != DS_OK) {
+        ds__graph_destroy(graph);
+        return status;
+    }
+    find_places(graph, built);
+    const ds__program_options options = {.backends = trainer->backends, .backend_count = trainer->backend_count};
+    DS_TRY(ds__program_create(graph, trainer->store, &options, &built->program, error));
+    status = ds__execution_create(built->program, &trainer->workspace, &built->execution, error);
+    if (status == DS_OK) return DS_OK;
+    ds__program_destroy(built->program);
+    built->program = NULL;
+    return status;
+}
