@@ -1,0 +1,229 @@
+/* The whole job of training on a tiny model: what it learns, that a run which was stopped or killed ends in the same
+ * bits, dropout included, and that neither threads nor recomputing change a bit. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/random.h"
+#include "deepseek/deepseek.h"
+#include "support/scratch_folder.h"
+
+#define MODEL DS_TEST_DATA "/models/bert_seq"
+
+enum { ROWS = 48, STEPS = 18 };
+
+/* Two classes that differ in one word. */
+static void write_data(const scratch_folder *scratch, const char *name) {
+    static const char *const words[] = {"the", "of", "and", "to", "in", "is"};
+    char text[8192] = "text,label\n";
+    ds__random random = {5};
+    for (int i = 0; i < ROWS; i++) {
+        size_t at = strlen(text);
+        at += (size_t)snprintf(text + at, sizeof text - at, "\"");
+        for (uint32_t w = 0, count = 2 + ds__random_below(&random, 6); w < count; w++)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s ", words[ds__random_below(&random, 6)]);
+        snprintf(text + at, sizeof text - at, "%s\",%s\n", i % 2 ? "?" : ".", i % 2 ? "question" : "answer");
+    }
+    scratch_write_text(scratch, name, text);
+}
+
+/* What a run does differently. */
+typedef struct change {
+    int64_t stop_at; /* the step after which the host stops it; 0: never */
+    int threads;
+    bool resume, recomputes;
+    float dropout;
+    int64_t save_steps, steps; /* steps: 0: STEPS */
+} change;
+
+static bool stop_at(void *user, const ds_fit_event *event) {
+    const change *how = user;
+    return !(how->stop_at && event->kind == DS_FIT_STEP && event->step.step >= how->stop_at);
+}
+
+static ds_status run(const scratch_folder *scratch, const char *output, change how, ds_fit_result *result,
+                     ds_error *error) {
+    ds_context_options context_options = {.threads = how.threads ? how.threads : 2};
+    ds_context *context;
+    char train[256], out[256];
+    snprintf(train, sizeof train, "%s", scratch_path(scratch, "train.csv"));
+    snprintf(out, sizeof out, "%s", scratch_path(scratch, output));
+    if (ds_context_create(&context_options, &context, error) != DS_OK) return error->status;
+    ds_trainer_options trainer = {
+        .learning_rate = 3e-3f, .dropout = how.dropout, .seed = 11, .gradient_checkpointing = how.recomputes};
+    ds_fit_options options = {.train = train,
+                              .eval_split = 0.25,
+                              .max_steps = how.steps ? how.steps : STEPS,
+                              .batch_size = 8,
+                              .output = out,
+                              .save_steps = how.save_steps ? how.save_steps : 4,
+                              .resume = how.resume,
+                              .on_event = stop_at,
+                              .user = &how};
+    ds_status status = ds_fit(context, MODEL, &trainer, &options, result, error);
+    ds_context_destroy(context);
+    return status;
+}
+
+static void must_run(const scratch_folder *scratch, const char *output, change how) {
+    ds_fit_result result;
+    ds_error error;
+    if (run(scratch, output, how, &result, &error) != DS_OK) fail_msg("%s: %s", output, error.message);
+}
+
+static void assert_same_weights(const scratch_folder *scratch, const char *a, const char *b) {
+    char left[64], right[64];
+    size_t left_size, right_size;
+    snprintf(left, sizeof left, "%s/model.safetensors", a);
+    snprintf(right, sizeof right, "%s/model.safetensors", b);
+    char *x = scratch_read(scratch, left, &left_size), *y = scratch_read(scratch, right, &right_size);
+    assert_int_equal(left_size, right_size);
+    if (memcmp(x, y, left_size) != 0) fail_msg("%s and %s hold other weights", a, b);
+    free(x);
+    free(y);
+}
+
+static void learns_and_is_a_model(void **state) {
+    (void)state;
+    scratch_folder scratch;
+    ds_fit_result result;
+    ds_error error;
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    change plain = {.dropout = -1, .steps = 60};
+    if (run(&scratch, "out", plain, &result, &error) != DS_OK) fail_msg("%s", error.message);
+    assert_int_equal(result.steps, 60);
+    assert_true(result.last_loss < 0.5 * result.first_loss);
+    assert_true(result.has_eval && result.eval.accuracy > 0.9);
+    ds_context *context;
+    ds_model *model;
+    assert_int_equal(ds_context_create(NULL, &context, &error), DS_OK);
+    assert_int_equal(ds_model_open(context, scratch_path(&scratch, "out"), NULL, &model, &error), DS_OK);
+    assert_int_equal(ds_model_describe(model)->labels, 2);
+    assert_string_equal(ds_model_label(model, 1), "question");
+    ds_session *session;
+    ds_metrics metrics;
+    ds_evaluate_options all = {.data = scratch_path(&scratch, "train.csv")};
+    assert_int_equal(ds_session_create(model, &session, &error), DS_OK);
+    assert_int_equal(ds_evaluate(session, &all, &metrics, &error), DS_OK);
+    assert_int_equal(metrics.count, ROWS);
+    assert_true(metrics.accuracy > 0.9);
+    ds_session_destroy(session);
+    ds_model_close(model);
+    ds_context_destroy(context);
+    scratch_destroy(&scratch);
+}
+
+static void nothing_but_the_seed_counts(void **state) {
+    (void)state;
+    scratch_folder scratch;
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    must_run(&scratch, "two", (change){.threads = 2});
+    must_run(&scratch, "one", (change){.threads = 1});
+    must_run(&scratch, "three", (change){.threads = 3});
+    must_run(&scratch, "recomputed", (change){.recomputes = true});
+    assert_same_weights(&scratch, "two", "one");
+    assert_same_weights(&scratch, "two", "three");
+    assert_same_weights(&scratch, "two", "recomputed");
+    scratch_destroy(&scratch);
+}
+
+static void stopped_runs_go_on(void **state) {
+    (void)state;
+    scratch_folder scratch;
+    ds_fit_result result;
+    ds_error error;
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    must_run(&scratch, "whole", (change){0});
+    for (int64_t stop = 1; stop < STEPS; stop += 5) {
+        char name[32];
+        snprintf(name, sizeof name, "stopped-%lld", (long long)stop);
+        assert_int_equal(run(&scratch, name, (change){.stop_at = stop}, &result, &error), DS_STOPPED);
+        assert_int_equal(run(&scratch, name, (change){0}, &result, &error), DS_INVALID_ARGUMENT); /* without resume */
+        must_run(&scratch, name, (change){.resume = true});
+        assert_same_weights(&scratch, "whole", name);
+    }
+    scratch_destroy(&scratch);
+}
+
+/* A run in a process of its own that is killed at some moment, and again, until one comes to its end. */
+static void killed_runs_go_on(void **state) {
+    (void)state;
+    enum { KILLS = 50 };
+    scratch_folder scratch;
+    ds__random random = {17};
+    int kills = 0, runs = 0;
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    must_run(&scratch, "whole", (change){.save_steps = 1});
+    while (kills < KILLS && runs < 40 * KILLS) {
+        char name[32];
+        bool done = false;
+        snprintf(name, sizeof name, "killed-%d", runs);
+        while (!done) {
+            const pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                ds_fit_result result;
+                ds_error error;
+                _exit(run(&scratch, name, (change){.resume = true, .save_steps = 1}, &result, &error) == DS_OK ? 0 : 1);
+            }
+            usleep(1000 + ds__random_below(&random, 60000));
+            int status;
+            if (kills < KILLS && waitpid(child, &status, WNOHANG) == 0) {
+                kill(child, SIGKILL);
+                waitpid(child, &status, 0);
+                kills += WIFSIGNALED(status);
+            } else {
+                if (kills >= KILLS) waitpid(child, &status, 0);
+                if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                    fail_msg("%s: a run after %d kills failed", name, kills);
+            }
+            done = WIFEXITED(status);
+        }
+        assert_same_weights(&scratch, "whole", name);
+        scratch_delete(&scratch, name);
+        runs++;
+    }
+    assert_int_equal(kills, KILLS);
+    scratch_destroy(&scratch);
+}
+
+/* The newest checkpoint is torn: it is passed over for the one before. */
+static void torn_checkpoint_is_passed_over(void **state) {
+    (void)state;
+    scratch_folder scratch;
+    ds_fit_result result;
+    ds_error error;
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    must_run(&scratch, "whole", (change){0});
+    assert_int_equal(run(&scratch, "torn", (change){.stop_at = 10}, &result, &error), DS_STOPPED);
+    scratch_resize(&scratch, "torn/checkpoint-10/model.safetensors", 1000);
+    must_run(&scratch, "torn", (change){.resume = true});
+    assert_same_weights(&scratch, "whole", "torn");
+    scratch_destroy(&scratch);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learns_and_is_a_model),
+        cmocka_unit_test(nothing_but_the_seed_counts),
+        cmocka_unit_test(stopped_runs_go_on),
+        cmocka_unit_test(killed_runs_go_on),
+        cmocka_unit_test(torn_checkpoint_is_passed_over),
+    };
+    return cmocka_run_group_tests_name("fit", tests, NULL, NULL);
+}
