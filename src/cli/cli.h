@@ -18,7 +18,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 /* Options that several commands have; a command names the groups it takes. */
 typedef struct cli_options {
-    const char *model;         /* the positional argument */
+    const char *model;         /* the positional argument; a run's folder for commands that read one */
     const char *output_folder; /* the second one, where a command has it */
     int threads;               /* 0: automatic */
     ds_precision precision;
@@ -37,7 +37,7 @@ extern const struct argp cli_run_argp, cli_texts_argp;
 /* Parses a whole command line; exits with CLI_USAGE on mistakes, as argp does. parser: of the command's own options, or
  * NULL; own: its argp_option list or NULL; input: what `parser` gets. MODEL is read here when the command takes one. */
 typedef struct cli_command {
-    const char *name, *arguments, *doc; /* arguments: "MODEL" or "" */
+    const char *name, *arguments, *doc; /* arguments: "MODEL", "MODEL OUT", "RUN_DIR" or "" */
     const struct argp_option *options;
     error_t (*parse)(int key, char *argument, void *own); /* ARGP_ERR_UNKNOWN for keys that are not its own */
     void *own;
@@ -65,6 +65,8 @@ typedef struct cli_engine {
 } cli_engine;
 int cli_open_engine(const cli_options *options, cli_engine *engine);
 void cli_close_engine(cli_engine *engine);
+/* The most memory that this process has had resident so far; -1: not known. */
+long cli_peak_rss_mb(void);
 /* What --dtype auto has become, and why, on standard error; nothing when something else was asked for. */
 void cli_say_precision(const cli_options *options, const ds_model *model);
 
@@ -101,5 +103,9 @@ typedef struct cli_progress {
 void cli_progress_start(cli_progress *progress, const char *unit, size_t total);
 void cli_progress_add(cli_progress *progress, size_t done);
 void cli_progress_end(cli_progress *progress);
+/* The bar itself, in place of the line before, cut to the terminal's width. share: 0 to 1; 0: the text alone. */
+void cli_progress_draw(double share, const char *text);
+/* Takes the line away. */
+void cli_progress_clear(void);
 
 #endif

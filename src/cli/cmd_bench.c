@@ -26,7 +26,8 @@ static const struct argp_option options[] = {
     {"texts", KEY_TEXTS, "FILE", 0, "Real texts: the first column (up to a tab) of each line, the first line skipped",
      1},
     {"limit", KEY_LIMIT, "N", 0, "Use at most N texts (default: 1000)", 1},
-    {"seconds", KEY_SECONDS, "S", 0, "How long each latency is measured (default: 2; with --kernels: each case, 0.2)", 1},
+    {"seconds", KEY_SECONDS, "S", 0, "How long each latency is measured (default: 2; with --kernels: each case, 0.2)",
+     1},
     {"json", KEY_JSON, 0, 0, "One line of JSON", 1},
     {"kernels", KEY_KERNELS, 0, 0, "Every kernel variant that runs here, on one thread, in place of a model", 2},
     {"family", KEY_FAMILY, "NAME", 0, "With --kernels: only this family, such as gemm or attention", 2},
@@ -277,16 +278,6 @@ static int measure_texts(bench *b, results *r) {
     return code;
 }
 
-static long peak_rss_mb(void) {
-    FILE *file = fopen("/proc/self/status", "re");
-    char line[256];
-    long kb = -1;
-    while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, "VmHWM:", 6) == 0) kb = strtol(line + 6, NULL, 10);
-    if (file) fclose(file);
-    return kb < 0 ? -1 : (kb + 512) / 1024;
-}
-
 /* Reads the weights once, so that load_ms does not hang on what the page cache held. What is wrong with them, opening
  * the model says. */
 static void warm_page_cache(const char *folder) {
@@ -328,7 +319,7 @@ static int measure(bench *b, results *r) {
         r->peak_share = r->gflops / ((before + after) / 2);
     }
     int code = b->common.texts ? measure_texts(b, r) : CLI_DONE;
-    r->peak_rss_mb = peak_rss_mb();
+    r->peak_rss_mb = cli_peak_rss_mb();
     return code;
 }
 

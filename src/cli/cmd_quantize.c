@@ -1,11 +1,7 @@
 /* deepseek quantize: a folder whose layers and tables are int8, and what that costs tensor by tensor. */
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "cli/cli.h"
@@ -172,29 +168,16 @@ static int report_lines(quantizing *q, ds__buffer *out) {
     return code;
 }
 
-/* The report appears whole or not at all. */
-static int replace_file(const char *path, const ds__buffer *text) {
-    char temporary[4096];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid()) >= sizeof temporary)
-        return cli_fail("%s: the path is longer than %zu bytes", path, sizeof temporary);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool written = fd >= 0 && ds__file_write_all(fd, text->data, text->size) && fsync(fd) == 0;
-    if (fd >= 0 && close(fd) != 0) written = false;
-    if (written && rename(temporary, path) == 0) return CLI_DONE;
-    int code = errno;
-    if (fd >= 0) unlink(temporary);
-    return cli_fail("%s: cannot write: %s", path, strerror(code));
-}
-
 static int write_report(quantizing *q) {
     ds__buffer text;
+    ds_error error;
     ds__buffer_init(&text, cli_heap());
     int code = report_lines(q, &text);
     if (code == CLI_DONE && text.failed) code = cli_fail("out of memory for the report");
     if (code == CLI_DONE && strcmp(q->report, "-") == 0)
         code = cli_write(&text) ? CLI_DONE : CLI_FAILED;
-    else if (code == CLI_DONE)
-        code = replace_file(q->report, &text);
+    else if (code == CLI_DONE && ds__file_replace(q->report, text.data, text.size, &error) != DS_OK)
+        code = cli_fail_error(&error);
     ds__buffer_deinit(&text);
     return code;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -62,6 +63,16 @@ void cli_close_engine(cli_engine *engine) {
     ds_session_destroy(engine->session);
     ds_model_close(engine->model);
     ds_context_destroy(engine->context);
+}
+
+long cli_peak_rss_mb(void) {
+    FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+    long kb = -1;
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "VmHWM:", 6) == 0) kb = strtol(line + 6, NULL, 10);
+    if (file) fclose(file);
+    return kb < 0 ? -1 : (kb + 512) / 1024;
 }
 
 /* Standard output failed: said once, and not at all when its reader has left. */

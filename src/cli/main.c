@@ -19,11 +19,12 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out) {
     fprintf(out, "Usage: deepseek COMMAND [OPTION...] [MODEL]\n\n"
-                 "Runs Hugging Face text encoders on the CPU: no Python, no export step.\n\n");
+                 "Runs and fine-tunes Hugging Face text encoders on the CPU: no Python, no export step.\n\n");
     for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
     fprintf(out, "\nExamples:\n"
                  "  echo 'Where is my card?' | deepseek embed build/models/minilm\n"
                  "  deepseek classify MODEL --texts tickets.csv --text-column body --top-k 3\n"
+                 "  deepseek train MODEL --train train.csv --eval test.csv --output intents\n"
                  "  deepseek bench MODEL --texts texts.tsv --json\n\n"
                  "'deepseek COMMAND --help' says what a command takes. Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
 }

@@ -22,11 +22,13 @@ enum {
 static const struct argp_option run_options[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads to use (default: what the cgroup and the affinity mask allow)", 10},
     {"dtype", KEY_DTYPE, "auto|float32|bfloat16", 0,
-     "What to compute in (default: float32); auto takes the faster one here, and says which", 10},
+     "What to compute in (default: float32; train: auto); auto takes the faster one here, and says which", 10},
     {"quantization", KEY_QUANTIZATION, "int8", 0,
-     "Bring the layers and tables to int8 when the model is opened (what is stored in int8 always is)", 10},
+     "Bring the layers and tables to int8 when the model is opened (what is stored in int8 always is); train: the "
+     "forward pass rounds as int8 will",
+     10},
     {"max-seq-len", KEY_MAX_SEQ_LEN, "N", 0,
-     "Cut texts to N tokens, special ones included (default: as the model says; tokenize never cuts)", 10},
+     "Cut texts to N tokens, special ones included (default: as the model says; train: 128; tokenize never cuts)", 10},
     {"memory-limit", KEY_MEMORY_LIMIT, "SIZE", 0,
      "Hard limit on what the library allocates, such as 512M or 2G: work is split to fit, or refused", 10},
     {0}};
@@ -123,20 +125,23 @@ static error_t parse_frame(int key, char *argument, struct argp_state *state) {
         return 0;
     }
     if (command->parse && command->parse(key, argument, command->own) == 0) return 0;
-    bool takes_model = *command->arguments != '\0', takes_output = strcmp(command->arguments, "MODEL OUT") == 0;
+    const char *first = command->arguments; /* "MODEL", "MODEL OUT" or "RUN_DIR" */
+    int name = (int)strcspn(first, " ");
+    bool takes_first = *first != '\0', takes_output = first[name] != '\0';
+    const char *folder = strcmp(first, "RUN_DIR") == 0 ? "the output of a training run" : "the folder of a model";
     if (key == ARGP_KEY_ARG && takes_output && command->common->model && !command->common->output_folder) {
         if (!*argument) argp_error(state, "OUT is empty, expected the name of a new folder");
         command->common->output_folder = argument;
         return 0;
     }
     if (key == ARGP_KEY_ARG) {
-        if (!takes_model || command->common->model) argp_error(state, "\"%s\" is one argument too many", argument);
-        if (!*argument) argp_error(state, "MODEL is empty, expected the folder of a model");
+        if (!takes_first || command->common->model) argp_error(state, "\"%s\" is one argument too many", argument);
+        if (!*argument) argp_error(state, "%.*s is empty, expected %s", name, first, folder);
         command->common->model = argument;
         return 0;
     }
-    if (key == ARGP_KEY_END && takes_model && !command->common->model && !command->common->needs_no_model)
-        argp_error(state, "MODEL is missing: the folder of a model");
+    if (key == ARGP_KEY_END && takes_first && !command->common->model && !command->common->needs_no_model)
+        argp_error(state, "%.*s is missing: %s", name, first, folder);
     if (key == ARGP_KEY_END && takes_output && !command->common->output_folder)
         argp_error(state, "OUT is missing: the folder to be made");
     return ARGP_ERR_UNKNOWN;

@@ -22,7 +22,7 @@ from pathlib import Path
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/deepseek"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = ROOT / "tests" / "data" / "models"
-COMMANDS = ("embed", "classify", "tag", "tokenize", "quantize", "bench", "inspect", "kernels")
+COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "report", "quantize", "bench", "inspect", "kernels")
 BATCH = 512  # texts that the program reads ahead
 WAIT_S = 60  # for anything that should be immediate
 
@@ -527,7 +527,8 @@ class Answers(Case):
                    "classify": ["--text-pair-column", "--top-k", *common, *texts], "inspect": ["--json", *common],
                    "tokenize": ["--offsets", *common, *texts], "kernels": ["--why", "--json"],
                    "bench": ["--texts", "--limit", "--seconds", "--kernels", "--family", "--json", *common],
-                   "quantize": ["--quantization", "--exclude", "--report", "--json", *texts]}
+                   "quantize": ["--quantization", "--exclude", "--report", "--json", *texts],
+                   "train": common, "eval": common, "report": ["--output"]}
         for command in COMMANDS:
             result = run(command, "--help")
             said = result.stdout.decode()

@@ -1,0 +1,60 @@
+/* The page's style sheet: light and dark by what the reader's system asks for, wide and narrow by the window. */
+#ifndef DS_CLI_REPORT_STYLE_H
+#define DS_CLI_REPORT_STYLE_H
+
+static const char report_page_style[] =
+    ":root{color-scheme:light dark;--page:#f6f6f3;--card:#fff;--ink:#1c2128;--soft:#667080;--line:#e4e5e1;\n"
+    "--c1:#2b6cd4;--c2:#d9741a;--c3:#23915f;--c4:#9b51c0;--c5:#c8404f;--c6:#3c9aa8;--c7:#98a0ab;--on:#fff}\n"
+    "@media(prefers-color-scheme:dark){:root{--page:#14161a;--card:#1d2026;--ink:#e5e8ed;--soft:#97a1b0;\n"
+    "--line:#31363f;--c1:#6ea4f7;--c2:#f0a35a;--c3:#5cc593;--c4:#c795e6;--c5:#ec7d88;--c6:#74c6d2;--c7:#6b7482;\n"
+    "--on:#14161a}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--page);color:var(--ink);\n"
+    "font:15px/1.5 system-ui,'Segoe UI',Roboto,Helvetica,Arial,'DejaVu Sans',sans-serif}\n"
+    "main{max-width:1080px;margin:0 auto;padding:28px 20px 48px}\n"
+    "h1{font-size:26px;line-height:1.25;margin:0 0 8px;overflow-wrap:anywhere}\n"
+    "h2{font-size:16px;margin:0 0 10px}\n"
+    "p{margin:0 0 10px}.soft{color:var(--soft)}header{margin-bottom:20px}header p{margin:0}\n"
+    "div.grid{display:grid;gap:16px;grid-template-columns:repeat(2,minmax(0,1fr))}\n"
+    "div.grid div.grid{align-items:start}.wide{grid-column:1/-1}\n"
+    "@media(max-width:760px){div.grid{grid-template-columns:minmax(0,1fr)}}\n"
+    "section,.tile{background:var(--card);border:1px solid var(--line);border-radius:10px}\n"
+    "section{padding:18px 20px;min-width:0}.tile{padding:12px 16px}\n"
+    ".tiles{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(146px,1fr));margin-bottom:16px}\n"
+    ".tile b{display:block;white-space:nowrap;font-size:21px;line-height:1.3;font-weight:600}\n"
+    ".tile span{display:block;color:var(--soft);font-size:13px}\n"
+    "table,.tile b,ul.parts{font-variant-numeric:tabular-nums}\n"
+    ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}\n"
+    "th,td{padding:5px 14px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}\n"
+    "th{text-align:left;font-weight:500;color:var(--soft);font-size:13px}tr:last-child td{border-bottom:0}\n"
+    "td{overflow-wrap:anywhere}td.n,th.n{text-align:right;white-space:nowrap}\n"
+    "table.two{display:block;columns:2 320px;column-gap:32px}.two tbody{display:contents}\n"
+    ".two tr{display:flex;break-inside:avoid}.two td{flex:1;padding-right:0}\n"
+    ".two td.k{flex:0 0 220px;padding-right:14px;color:var(--soft)}.two tr:last-child td{border-bottom:1px solid "
+    "var(--line)}\n"
+    ".pill{display:inline-block;border-radius:99px;padding:1px 11px;font-size:13px;border:1px solid currentColor}\n"
+    ".good{color:var(--c3)}.open{color:var(--c2)}.bad{color:var(--c5)}\n"
+    "code{font:13px/1.4 ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}\n"
+    "ul.notes{margin:0;padding-left:20px}.notes li{margin-bottom:4px;overflow-wrap:anywhere}\n"
+    "@media print{section,.tile{break-inside:avoid}}\n";
+
+static const char report_chart_style[] =
+    "svg{display:block;width:100%;height:auto}svg.bar{height:30px;border-radius:6px}svg.matrix{margin:0 auto}\n"
+    ".tick,.name,.cell{font-size:12px;fill:var(--soft)}.name,.cell{fill:var(--ink)}.cell.on{fill:var(--on)}\n"
+    "path{fill:none}path.grid{stroke:var(--line)}\n"
+    "path.mark{stroke:var(--soft);stroke-dasharray:2 4;opacity:.6}\n"
+    ".line{stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
+    ".thin{stroke-width:1.3}.faint{stroke-width:1;opacity:.35}\n"
+    "path.c1{stroke:var(--c1)}path.c2{stroke:var(--c2)}path.c3{stroke:var(--c3)}path.c4{stroke:var(--c4)}\n"
+    "rect.c1,.dot.c1,.right{fill:var(--c1)}rect.c2,.dot.c2,.wrong{fill:var(--c2)}rect.c3,.dot.c3{fill:var(--c3)}\n"
+    "rect.c4,.dot.c4{fill:var(--c4)}rect.c5{fill:var(--c5)}rect.c6{fill:var(--c6)}rect.c7{fill:var(--c7)}\n"
+    "i.c1{background:var(--c1)}i.c2{background:var(--c2)}i.c3{background:var(--c3)}i.c4{background:var(--c4)}\n"
+    "i.c5{background:var(--c5)}i.c6{background:var(--c6)}i.c7{background:var(--c7)}\n"
+    ".dot{stroke:var(--card);stroke-width:1.5}rect.back{fill:none;stroke:var(--line)}\n"
+    ".key{display:flex;flex-wrap:wrap;gap:2px 18px;margin:0 0 6px;color:var(--soft);font-size:13px}\n"
+    ".key i,.parts i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:7px}\n"
+    ".key i.pale{opacity:.4}ul.parts{list-style:none;margin:12px 0 0;padding:0}\n"
+    ".parts li{display:grid;grid-template-columns:18px 1fr auto 62px;align-items:center;padding:3px 0}\n"
+    ".parts b{font-weight:500}.parts span{text-align:right;color:var(--soft)}.parts+p{margin:10px 0 0}\n";
+
+#endif
