@@ -4,7 +4,7 @@ T ?= json
 F ?= all
 PREFIX ?= /usr/local
 
-.PHONY: release dev quick test check asan tsan cov fuzz bench fmt lint docs install clean help
+.PHONY: release dev quick test check asan tsan cov fuzz bench fmt lint wheel test-python docs install clean help
 
 release: ## the optimised build (the default)
 	@tools/build release
@@ -49,6 +49,12 @@ fmt: ## clang-format over the sources
 lint: dev ## clang-tidy over the library
 	@git ls-files 'src/*.c' | grep -v -e unicode_tables -e _avx | xargs clang-tidy -quiet -p build/dev
 
+wheel: ## the Python package: dist/deepseek_core-*.whl
+	@bindings/python/build_wheel.py
+
+test-python: ## the wheel in an environment of its own, and its tests
+	@tools/test-python
+
 docs: release ## docs/ops.md and docs/kernels.md from the registries
 	@tools/gen_docs.py build/release/deepseek
 
@@ -56,7 +62,7 @@ install: release ## make install PREFIX=/usr/local
 	@cmake --install build/release --prefix "$(PREFIX)"
 
 clean: ## remove the builds (build/models stays)
-	@rm -rf build/release build/dev build/dev-clang build/asan build/tsan build/cov build/fuzz
+	@rm -rf dist build/python-venv build/release build/dev build/dev-clang build/asan build/tsan build/cov build/fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
