@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "models": {"tokenizer", "formats", "ops", "ir"},
     "pipeline": {"models", "runtime", "tokenizer", "formats", "ops", "ir"},
     "backends": {"runtime", "ops", "ir", "kernels"},
-    "train": {"autograd", "pipeline", "models", "runtime", "ops", "ir", "tokenizer", "formats"},
+    "train": {"autograd", "kernels", "pipeline", "models", "runtime", "ops", "ir", "tokenizer", "formats"},
     "serve": {"pipeline", "models", "runtime", "tokenizer", "formats"},
     "profile": {"runtime", "kernels"},
     "api": {"tokenizer", "formats", "kernels", "ir", "ops", "passes", "autograd", "runtime", "models", "pipeline", "backends",
