@@ -57,7 +57,6 @@ typedef struct ds__training_wish {
     bool quantizes;          /* matrices of the encoder and what they are multiplied with are rounded as int8 */
     bool new_head;           /* the head's stored weights are passed over */
     bool pairs;              /* the number of texts is 2 * P instead of B */
-    ds__precision precision; /* of products: F32 or BF16 */
 } ds__training_wish;
 
 /* While a graph is being built. Sticky: errors are the graph's. */

@@ -4,8 +4,8 @@
  * logits: [R, n], labels: int32 [R], negative where a row has none: it costs 0. */
 #include <math.h>
 
-#include "ops/op_shared.h"
 #include "ops/ops.h"
+#include "ops/row_loss.h"
 
 static ds_status expect(const ds_graph *graph, const ds__node *node, ds_error *error) {
     DS_TRY(ds__expect(graph, node, 0, DS_F32, 2, error));
@@ -30,23 +30,15 @@ static ds_status infer_grad(const ds_graph *graph, const ds__node *node, ds__op_
     return DS_OK;
 }
 
-/* log(sum(exp(x))) */
-static double log_sum(const float *x, int64_t n) {
-    double top = x[0], sum = 0;
-    for (int64_t j = 1; j < n; j++) top = x[j] > top || x[j] != x[j] ? x[j] : top;
-    for (int64_t j = 0; j < n; j++) sum += exp(x[j] - top);
-    return top + log(sum);
-}
-
 static double row_loss(const float *x, const int32_t *label, int64_t n, float smoothing) {
     if (*label < 0) return 0;
-    double total = log_sum(x, n), mean = 0;
+    double total = ds__log_sum_exp(x, n), mean = 0;
     for (int64_t j = 0; smoothing != 0 && j < n; j++) mean += total - x[j];
     return (1.0 - smoothing) * (total - x[*label]) + smoothing * mean / (double)n;
 }
 
 static void row_gradient(const float *x, const int32_t *label, int64_t n, float smoothing, float dy, float *dx) {
-    double total = log_sum(x, n);
+    double total = ds__log_sum_exp(x, n);
     for (int64_t j = 0; j < n; j++) {
         double target = (j == *label ? 1.0 - smoothing : 0.0) + smoothing / (double)n;
         dx[j] = *label < 0 ? 0.0f : (float)(dy * (exp(x[j] - total) - target));
@@ -85,9 +77,7 @@ static ds_status reference_grad(const ds__call *call, ds_error *error) {
 }
 
 static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
-    if (wanted[0])
-        gives[0] = ds__graph_add(graph, &ds__op_cross_entropy_grad,
-                                 (ds_value[]){{node->inputs[0]}, {node->inputs[1]}, dy}, 3, node->attributes);
+    if (wanted[0]) gives[0] = ds__row_loss_back(graph, &ds__op_cross_entropy_grad, node, dy);
 }
 
 static void print(const ds__node *node, ds__buffer *out) {

@@ -318,7 +318,6 @@ static void dropout_call(bench_run *run) {
     const ds__dropout with = {.seed = {1, 2}, .site = 3, .draw = (uint32_t)run->turn, .rate = 0.1f};
     GRAD->dropout(&with, 0, run->in[0], run->size[1], run->out, run->size[1], run->size[0], run->size[1]);
 }
-static void round_bf16_call(bench_run *run) { GRAD->round_bf16(run->in[0], run->out, COUNT); }
 
 /* optim: size = {rows, n, bytes moved per element} of a weight; in: gradient, weight, first and second moments. */
 
@@ -344,8 +343,6 @@ static void sgd_call(bench_run *run) {
 static void sum_of_squares_call(bench_run *run) {
     run->in[1][0] = (float)OPTIM->sum_of_squares(run->in[0], COUNT); /* or the call would be left out */
 }
-static void scale_call(bench_run *run) { OPTIM->scale(run->turn % 2 ? 2.0f : 0.5f, run->in[0], COUNT); }
-static void add_scaled_call(bench_run *run) { OPTIM->add_scaled(1e-3f, run->in[0], run->in[1], COUNT); }
 
 /* embed: size = {rows, n, bytes moved per element}; a table of BERT's size, ids all over it. */
 
@@ -556,7 +553,6 @@ static const bench_case cases[] = {
     {"grad", "sum_rows 128x384", NULL, "GB/s", {128, 384, 4}, rows_layout, sum_rows_call, NULL},
     {"grad", "sum_rows 1024x1536", NULL, "GB/s", {1024, 1536, 4}, rows_layout, sum_rows_call, NULL},
     {"grad", "dropout 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, dropout_call, NULL},
-    {"grad", "round_bf16 1536x384", NULL, "GB/s", {1536, 384, 8}, rows_layout, round_bf16_call, NULL},
     {"norm", "layer_norm 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, layer_norm_call, NULL},
     {"norm", "layer_norm 128x768", NULL, "GB/s", {128, 768, 8}, rows_layout, layer_norm_call, NULL},
     {"norm", "l2_normalize 128x384", NULL, "GB/s", {128, 384, 8}, rows_layout, l2_normalize_call, NULL},
@@ -572,8 +568,6 @@ static const bench_case cases[] = {
     {"optim", "sgd 64x384", NULL, "GB/s", {64, 384, 20}, optim_layout, sgd_call, NULL},
     {"optim", "sgd 4096x1024, from memory", NULL, "GB/s", {4096, 1024, 20}, optim_layout, sgd_call, NULL},
     {"optim", "sum_of_squares 4096x1024", NULL, "GB/s", {4096, 1024, 4}, optim_layout, sum_of_squares_call, NULL},
-    {"optim", "scale 4096x1024", NULL, "GB/s", {4096, 1024, 8}, optim_layout, scale_call, NULL},
-    {"optim", "add_scaled 4096x1024", NULL, "GB/s", {4096, 1024, 12}, optim_layout, add_scaled_call, NULL},
     {"peak", "4096 rounds", NULL, "GFLOP/s", {4096}, peak_layout, peak_call, NULL},
 };
 

@@ -89,9 +89,8 @@ static void put_settings(ds__json_writer *json, const ds_trainer *trainer, const
     ds__json_close_object(json);
 }
 
-ds_status ds__finish_start_log(const ds_trainer *trainer, const ds_fit_options *options, const ds_trainer_options *how,
-                               int64_t total_steps, int64_t first_step, ds__run_log **log, ds_error *error) {
-    (void)how;
+ds_status ds__finish_start_log(const ds_trainer *trainer, const ds_fit_options *options, int64_t total_steps,
+                               int64_t first_step, ds__run_log **log, ds_error *error) {
     ds__heap *heap = &trainer->context->heap;
     const ds_trainer_info *info = &trainer->info;
     ds__buffer line, path;

@@ -412,7 +412,7 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     if (o->teacher) DS_TRY(ds__teacher_open(o->teacher, f->trainer, &f->teacher, error));
     f->best = NAN;
     if (o->resume) DS_TRY(resume(f, error));
-    return ds__finish_start_log(f->trainer, o, &f->how, f->total_steps, f->first_step, &f->log, error);
+    return ds__finish_start_log(f->trainer, o, f->total_steps, f->first_step, &f->log, error);
 }
 
 static void close_all(fit *f) {

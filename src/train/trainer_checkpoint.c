@@ -215,7 +215,6 @@ static ds_status save_adapters(ds_trainer *trainer, const char *path, ds__arena 
         return ds__alloc_failed(&trainer->context->heap, parameters->count * sizeof *tensors, "adapters", error);
     const ds_train_task task = trainer->info.task;
     const ds__adapter_content content = {
-        .source = &trainer->folder,
         .base_name = trainer->folder.path,
         .rank = o->lora_rank,
         .alpha = o->lora_alpha == 0 ? (float)o->lora_rank : o->lora_alpha,

@@ -31,7 +31,6 @@ ds_status ds__folder_write(ds_context *context, const char *path, const ds__fold
  * self.query"); tensors are named base_model.model.MODULE.lora_A.weight [rank, in] and lora_B.weight [out, rank];
  * trained heads go to modules_to_save (base_model.model.classifier.weight). */
 typedef struct ds__adapter_content {
-    const ds__folder *source;
     const char *base_name; /* base_model_name_or_path */
     int32_t rank;
     float alpha;

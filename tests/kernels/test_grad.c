@@ -465,35 +465,6 @@ static void dropout_drops_its_share(void **state) {
     guard_free(x);
 }
 
-/* Every upper half of a float with lower halves at, beside and far from the tie, denormals, infinities and NaNs among
- * them. */
-static void rounding_to_bf16(void **state) {
-    static const uint16_t lower[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0x1234, 0xbcde};
-    enum { LOWER = sizeof lower / sizeof *lower, N = 65536 * LOWER };
-    float *x = guard_alloc(N * sizeof *x), *y = guard_alloc(N * sizeof *y), *expected = guard_alloc(N * sizeof *y);
-    for (uint32_t i = 0; i < N; i++) {
-        x[i] = ds__f32_from_bits(i / LOWER << 16 | lower[i % LOWER]);
-        expected[i] = ds__bf16_to_f32(ds__f32_to_bf16(x[i]));
-    }
-    for (size_t v = 0; v < VARIANTS; v++) {
-        if (!runs_here(&variants[v]->kernel)) continue;
-        variants[v]->round_bf16(x, y, N);
-        assert_memory_equal(y, expected, N * sizeof *y);
-        for (size_t n = 0; n <= 70; n++) { /* at the guarded ends, then in place with something behind the last one */
-            memset(y + N - n, 0x55, n * sizeof *y);
-            variants[v]->round_bf16(x + N - n, y + N - n, n);
-            assert_memory_equal(y + N - n, expected + N - n, n * sizeof *y);
-            memcpy(y, x + 0x3f80 * LOWER, 100 * sizeof *y);
-            variants[v]->round_bf16(y, y, n);
-            assert_memory_equal(y, expected + 0x3f80 * LOWER, n * sizeof *y);
-            assert_memory_equal(y + n, x + 0x3f80 * LOWER + n, (100 - n) * sizeof *y);
-        }
-    }
-    guard_free(x);
-    guard_free(y);
-    guard_free(expected);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(definition_is_the_derivative),
@@ -510,7 +481,6 @@ int main(void) {
         cmocka_unit_test(philox_gives_the_published_numbers),
         cmocka_unit_test(dropout_is_as_defined),
         cmocka_unit_test(dropout_drops_its_share),
-        cmocka_unit_test(rounding_to_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

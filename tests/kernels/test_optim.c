@@ -270,31 +270,6 @@ static void sum_of_squares_shows_what_is_not_finite(void **state) {
     }
 }
 
-static void scale_and_add_scaled(void **state) {
-    for (size_t v = 0; v < VARIANTS; v++) {
-        if (!runs_here(&variants[v]->kernel)) continue;
-        for (size_t s = 0; s < SIZES; s++) {
-            ds__random random = {s};
-            const size_t n = size_at(s);
-            const float factor = 0.7f;
-            float *x = random_floats(&random, n, 3), *y = random_floats(&random, n, 1), *expected = copy_of(y, n);
-            if (n > 20) x[20] = NAN, y[11] = expected[11] = -INFINITY;
-            for (size_t i = 0; i < n; i++) {
-                volatile float product = factor * x[i];
-                expected[i] = expected[i] + product;
-            }
-            variants[v]->add_scaled(factor, x, y, n);
-            check_same(variants[v]->kernel.name, "add_scaled: y", y, expected, n);
-            for (size_t i = 0; i < n; i++) expected[i] = expected[i] * factor;
-            variants[v]->scale(factor, y, n);
-            check_same(variants[v]->kernel.name, "scale: y", y, expected, n);
-            guard_free(x);
-            guard_free(y);
-            guard_free(expected);
-        }
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adamw_rounds_as_defined),
@@ -303,7 +278,6 @@ int main(void) {
         cmocka_unit_test(sgd_follows_double),
         cmocka_unit_test(sum_of_squares_rounds_as_defined),
         cmocka_unit_test(sum_of_squares_shows_what_is_not_finite),
-        cmocka_unit_test(scale_and_add_scaled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -399,8 +399,7 @@ static void adapters_are_as_peft_has_them(void **state) {
     source s;
     for (int i = 0; i < 128; i++) numbers[i] = (float)i / 7;
     open_source(&s, data_folder("bert_seq"));
-    ds__adapter_content content = {.source = &s.folder,
-                                   .base_name = "some/base",
+    ds__adapter_content content = {.base_name = "some/base",
                                    .rank = 4,
                                    .alpha = 8,
                                    .targets = targets,

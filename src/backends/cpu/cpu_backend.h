@@ -29,6 +29,15 @@ extern const ds__cpu_op ds__cpu_linear_dense, ds__cpu_matmul, ds__cpu_attention_
 /* See ds__backend. */
 ds__precision ds__cpu_fastest(const char **why);
 
+/* Cut `part` of `parts` of [0, size), in multiples of `unit`. */
+static inline void ds__cpu_cut(size_t size, size_t unit, size_t part, size_t parts, size_t *first, size_t *last) {
+    size_t units = (size + unit - 1) / unit;
+    *first = units * part / parts * unit;
+    *last = units * (part + 1) / parts * unit;
+    if (*last > size) *last = size;
+    if (*first > size) *first = size;
+}
+
 /* Calls fn for ranges of [0, count) that together cover it: in one piece when the work (in elements) is small. */
 typedef void (*ds__range_fn)(const ds__call *call, int64_t first, int64_t last);
 void ds__cpu_split(const ds__call *call, const ds__run *run, int64_t count, int64_t elements, ds__range_fn fn);

@@ -1,7 +1,7 @@
 /* Gradients of operators that work row by row, sums down the rows, dropout. */
 #include "backends/cpu/cpu_backend.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/grad/grad.h"
-#include "kernels/optim/optim.h"
 
 static ds_status over_rows(const ds__call *call, const ds__run *with, ds__range_fn fn) {
     const ds__rows y = ds__rows_of(call->outputs[0]);
@@ -103,9 +103,10 @@ static void zero_rows(const ds__call *call, int64_t first, int64_t last) {
 static void scatter_columns(const ds__call *call, int64_t first, int64_t count) {
     const ds__rows dy = ds__rows_of(call->inputs[0]), y = ds__rows_of(call->outputs[0]);
     const int32_t *ids = call->inputs[1]->data;
-    for (int64_t i = 0; i < dy.rows; i++)
-        ds__optim_f32_choose()->add_scaled(1, dy.data + i * dy.ld + first, y.data + ids[i] * y.ld + first,
-                                           (size_t)count);
+    for (int64_t i = 0; i < dy.rows; i++) {
+        float *to = y.data + ids[i] * y.ld + first;
+        ds__elementwise_f32_choose()->add(to, dy.data + i * dy.ld + first, to, (size_t)count);
+    }
 }
 
 static ds_status scatter_add(const ds__call *call, const ds__run *with, ds_error *error) {

@@ -76,15 +76,6 @@ typedef struct product {
     size_t row_tasks, column_tasks; /* the grid that the result is cut into */
 } product;
 
-/* Cut `part` of `parts` of [0, size), in multiples of `unit`. */
-static void cut(size_t size, size_t unit, size_t part, size_t parts, size_t *first, size_t *last) {
-    size_t units = (size + unit - 1) / unit;
-    *first = units * part / parts * unit;
-    *last = units * (part + 1) / parts * unit;
-    if (*last > size) *last = size;
-    if (*first > size) *first = size;
-}
-
 /* Rows [m0, m1) are a product of their own whose rows lie prepared at `prepared`. */
 static void run_prepared(const product *p, ds__gemm_args args, const char *prepared) {
     args.a = NULL;
@@ -99,8 +90,8 @@ static void run_prepared(const product *p, ds__gemm_args args, const char *prepa
 static void run_block(void *argument, int task, int worker) {
     const product *p = argument;
     ds__gemm_args args = p->args;
-    cut(args.m, p->gemm->mr, (size_t)task / p->column_tasks, p->row_tasks, &args.m0, &args.m1);
-    cut(args.n, p->gemm->nr, (size_t)task % p->column_tasks, p->column_tasks, &args.n0, &args.n1);
+    ds__cpu_cut(args.m, p->gemm->mr, (size_t)task / p->column_tasks, p->row_tasks, &args.m0, &args.m1);
+    ds__cpu_cut(args.n, p->gemm->nr, (size_t)task % p->column_tasks, p->column_tasks, &args.n0, &args.n1);
     if (args.m0 >= args.m1 || args.n0 >= args.n1) return;
     if (!p->row_bytes) {
         p->gemm->run(&args);
@@ -121,7 +112,7 @@ static void prepare_part(void *argument, int task, int worker) {
     (void)worker;
     const product *p = argument;
     size_t first, last;
-    cut(p->args.m, 1, (size_t)task, p->row_tasks, &first, &last);
+    ds__cpu_cut(p->args.m, 1, (size_t)task, p->row_tasks, &first, &last);
     char *to = (char *)p->run->scratch + first * p->row_bytes;
     p->gemm->prepare(p->args.a + first * p->args.lda, p->args.lda, last - first, p->args.k, to);
 }

@@ -21,19 +21,11 @@ typedef struct product {
     ds__activation activation;
 } product;
 
-static void cut(size_t size, size_t unit, size_t part, size_t parts, size_t *first, size_t *last) {
-    size_t units = (size + unit - 1) / unit;
-    *first = units * part / parts * unit;
-    *last = units * (part + 1) / parts * unit;
-    if (*last > size) *last = size;
-    if (*first > size) *first = size;
-}
-
 static void run_block(void *argument, int task, int worker) {
     const product *p = argument;
     ds__matmul_args args = p->args;
-    cut(args.m, p->kernel->mr, (size_t)task / p->column_tasks, p->row_tasks, &args.m0, &args.m1);
-    cut(args.n, p->kernel->nr, (size_t)task % p->column_tasks, p->column_tasks, &args.n0, &args.n1);
+    ds__cpu_cut(args.m, p->kernel->mr, (size_t)task / p->column_tasks, p->row_tasks, &args.m0, &args.m1);
+    ds__cpu_cut(args.n, p->kernel->nr, (size_t)task % p->column_tasks, p->column_tasks, &args.n0, &args.n1);
     if (args.m0 >= args.m1 || args.n0 >= args.n1) return;
     args.scratch = p->run->scratch + (size_t)worker * p->run->scratch_floats;
     p->kernel->run(&args);

@@ -28,8 +28,6 @@ typedef struct ds__grad_f32 {
     /* y[r, c] = x[r, c] * scale where element (first_row + r, c) stays (tensor/philox.h), else 0; y may be x. */
     void (*dropout)(const ds__dropout *dropout, uint32_t first_row, const float *x, size_t ldx, float *y, size_t ldy,
                     size_t rows, size_t n);
-    /* y[i] = the nearest bfloat16 of x[i] as a float; y may be x. */
-    void (*round_bf16)(const float *x, float *y, size_t n);
 } ds__grad_f32;
 
 const ds__grad_f32 *ds__grad_f32_choose(void);

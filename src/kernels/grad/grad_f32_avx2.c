@@ -237,18 +237,6 @@ static void dropout(const ds__dropout *dropout, uint32_t first_row, const float 
     }
 }
 
-DS__VEC_INLINE __m256 rounded(__m256 x) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(ds__to_bf16_lanes_avx2(x), 16));
-}
-
-static void round_bf16(const float *x, float *y, size_t n) {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, rounded(_mm256_loadu_ps(x + i)));
-    if (i == n) return;
-    const __m256i tail = ds__tail_avx2(n - i);
-    _mm256_maskstore_ps(y + i, tail, rounded(_mm256_maskload_ps(x + i, tail)));
-}
-
 const ds__grad_f32 ds__grad_f32_avx2 = {
     .kernel = DS_KERNEL_HEAD(grad, grad_f32, avx2, "8 floats at once, 16 words of dropout at once"),
     .activate = activate,
@@ -256,5 +244,4 @@ const ds__grad_f32 ds__grad_f32_avx2 = {
     .layer_norm_gamma = layer_norm_gamma,
     .sum_rows = sum_rows,
     .dropout = dropout,
-    .round_bf16 = round_bf16,
 };

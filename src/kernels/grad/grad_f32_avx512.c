@@ -227,16 +227,6 @@ static void dropout(const ds__dropout *dropout, uint32_t first_row, const float 
     }
 }
 
-static void round_bf16(const float *x, float *y, size_t n) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        _mm512_storeu_ps(y + i, ds__bf16_bits_avx512(ds__to_bf16_avx512(_mm512_loadu_ps(x + i))));
-    const __mmask16 tail = ds__tail_avx512(n - i);
-    if (!tail) return;
-    const __m512 some = ds__bf16_bits_avx512(ds__to_bf16_avx512(_mm512_maskz_loadu_ps(tail, x + i)));
-    _mm512_mask_storeu_ps(y + i, tail, some);
-}
-
 const ds__grad_f32 ds__grad_f32_avx512 = {
     .kernel = DS_KERNEL_HEAD(grad, grad_f32, avx512, "16 floats at once, 32 words of dropout at once"),
     .activate = activate,
@@ -244,5 +234,4 @@ const ds__grad_f32 ds__grad_f32_avx512 = {
     .layer_norm_gamma = layer_norm_gamma,
     .sum_rows = sum_rows,
     .dropout = dropout,
-    .round_bf16 = round_bf16,
 };

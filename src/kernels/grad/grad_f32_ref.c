@@ -77,10 +77,6 @@ static void dropout(const ds__dropout *dropout, uint32_t first_row, const float 
         }
 }
 
-static void round_bf16(const float *x, float *y, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] = ds__bf16_to_f32(ds__f32_to_bf16(x[i]));
-}
-
 const ds__grad_f32 ds__grad_f32_ref = {
     .kernel = DS_KERNEL_HEAD(grad, grad_f32, ref, "plain loops, a row's sums in double"),
     .activate = activate,
@@ -88,5 +84,4 @@ const ds__grad_f32 ds__grad_f32_ref = {
     .layer_norm_gamma = layer_norm_gamma,
     .sum_rows = sum_rows,
     .dropout = dropout,
-    .round_bf16 = round_bf16,
 };

@@ -28,9 +28,6 @@ typedef struct ds__optim_f32 {
     /* Sum of squares in double: eight interleaved partial sums (element i in partial i % 8), added as
      * ((0+1)+(2+3))+((4+5)+(6+7)); the same bits from every variant.  NaN and infinities show in the result. */
     double (*sum_of_squares)(const float *x, size_t n);
-    /* y[i] *= factor; y[i] += factor * x[i] (one rounding for the product, one for the sum). */
-    void (*scale)(float factor, float *y, size_t n);
-    void (*add_scaled)(float factor, const float *x, float *y, size_t n);
 } ds__optim_f32;
 
 const ds__optim_f32 *ds__optim_f32_choose(void);

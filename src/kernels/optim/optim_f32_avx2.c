@@ -95,33 +95,9 @@ static double sum_of_squares(const float *x, size_t n) {
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
-static void scale(float factor, float *y, size_t n) {
-    const __m256 times = _mm256_set1_ps(factor);
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_loadu_ps(y + i), times));
-    if (i == n) return;
-    const __m256i tail = ds__tail_avx2(n - i);
-    _mm256_maskstore_ps(y + i, tail, _mm256_mul_ps(_mm256_maskload_ps(y + i, tail), times));
-}
-
-static void add_scaled(float factor, const float *x, float *y, size_t n) {
-    const __m256 times = _mm256_set1_ps(factor);
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        const __m256 product = _mm256_mul_ps(times, _mm256_loadu_ps(x + i));
-        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), product));
-    }
-    if (i == n) return;
-    const __m256i tail = ds__tail_avx2(n - i);
-    const __m256 product = _mm256_mul_ps(times, _mm256_maskload_ps(x + i, tail));
-    _mm256_maskstore_ps(y + i, tail, _mm256_add_ps(_mm256_maskload_ps(y + i, tail), product));
-}
-
 const ds__optim_f32 ds__optim_f32_avx2 = {
     .kernel = DS_KERNEL_HEAD(optim, optim_f32, avx2, "8 floats at once"),
     .adamw = adamw,
     .sgd = sgd,
     .sum_of_squares = sum_of_squares,
-    .scale = scale,
-    .add_scaled = add_scaled,
 };

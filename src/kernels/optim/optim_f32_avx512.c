@@ -79,32 +79,9 @@ static double sum_of_squares(const float *x, size_t n) {
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
-static void scale(float factor, float *y, size_t n) {
-    const __m512 times = _mm512_set1_ps(factor);
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) _mm512_storeu_ps(y + i, _mm512_mul_ps(_mm512_loadu_ps(y + i), times));
-    const __mmask16 tail = ds__tail_avx512(n - i);
-    if (tail) _mm512_mask_storeu_ps(y + i, tail, _mm512_mul_ps(_mm512_maskz_loadu_ps(tail, y + i), times));
-}
-
-static void add_scaled(float factor, const float *x, float *y, size_t n) {
-    const __m512 times = _mm512_set1_ps(factor);
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        const __m512 product = _mm512_mul_ps(times, _mm512_loadu_ps(x + i));
-        _mm512_storeu_ps(y + i, _mm512_add_ps(_mm512_loadu_ps(y + i), product));
-    }
-    const __mmask16 tail = ds__tail_avx512(n - i);
-    if (!tail) return;
-    const __m512 product = _mm512_mul_ps(times, _mm512_maskz_loadu_ps(tail, x + i));
-    _mm512_mask_storeu_ps(y + i, tail, _mm512_add_ps(_mm512_maskz_loadu_ps(tail, y + i), product));
-}
-
 const ds__optim_f32 ds__optim_f32_avx512 = {
     .kernel = DS_KERNEL_HEAD(optim, optim_f32, avx512, "16 floats at once"),
     .adamw = adamw,
     .sgd = sgd,
     .sum_of_squares = sum_of_squares,
-    .scale = scale,
-    .add_scaled = add_scaled,
 };

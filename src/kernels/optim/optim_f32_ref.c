@@ -28,19 +28,9 @@ static double sum_of_squares(const float *x, size_t n) {
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
-static void scale(float factor, float *y, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] *= factor;
-}
-
-static void add_scaled(float factor, const float *x, float *y, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] += factor * x[i];
-}
-
 const ds__optim_f32 ds__optim_f32_ref = {
     .kernel = DS_KERNEL_HEAD(optim, optim_f32, ref, "plain loops"),
     .adamw = adamw,
     .sgd = sgd,
     .sum_of_squares = sum_of_squares,
-    .scale = scale,
-    .add_scaled = add_scaled,
 };
