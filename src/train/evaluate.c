@@ -95,14 +95,27 @@ static ds_text keep(job *j, ds__str text) {
     return (ds_text){copy.data, copy.size};
 }
 
+/* The row without its texts; the dataset's targets last until the next read only. */
+static ds_status keep_expected(job *j, const ds__data_row *row, ds__data_row *out, ds_error *error) {
+    *out = (ds__data_row){.label = row->label, .value = row->value};
+    if (!row->targets) return DS_OK;
+    const size_t bytes = (size_t)j->scores.labels * sizeof *row->targets;
+    float *copy = ds__arena_alloc(&j->texts, bytes);
+    if (!copy) return ds__alloc_failed(j->scores.heap, bytes, "labels to evaluate", error);
+    memcpy(copy, row->targets, bytes);
+    out->targets = copy;
+    return DS_OK;
+}
+
 /* Rows [first, first + count): read, run, added to the scores. */
 static ds_status run_rows(job *j, size_t first, size_t count, ds_error *error) {
     const bool pairs = j->scores.task == DS_TRAIN_EMBEDDING;
     ds_text texts[2 * AT_ONCE], seconds[AT_ONCE];
-    ds__data_row row;
+    ds__data_row row, rows[AT_ONCE];
     bool has_seconds = false;
     for (size_t i = 0; i < count; i++) {
         DS_TRY(ds__dataset_read(j->data, first + i, &row, error));
+        DS_TRY(keep_expected(j, &row, &rows[i], error));
         const ds_text text = keep(j, row.text), pair = row.pair.data ? keep(j, row.pair) : (ds_text){NULL, 0};
         if (!text.data || (row.pair.data && !pair.data))
             return ds__alloc_failed(j->scores.heap, row.text.size + row.pair.size, "texts to evaluate", error);
@@ -122,12 +135,12 @@ static ds_status run_rows(job *j, size_t first, size_t count, ds_error *error) {
     }
     for (size_t i = 0; i < count; i++) {
         const float *result = j->results + (pairs ? 2 * i : i) * (size_t)j->scores.labels;
-        DS_TRY(ds__dataset_read(j->data, first + i, &row, error));
-        DS_TRY(ds__scores_add(&j->scores, &row, result, error));
+        DS_TRY(ds__scores_add(&j->scores, &rows[i], result, error));
         if (!j->options->each) continue;
         const bool classes = j->scores.task == DS_TRAIN_CLASSIFICATION;
         const size_t at = j->scores.count - 1;
-        j->options->each(j->options->user, first + i, classes ? row.label : -1, classes ? j->scores.predicted[at] : -1,
+        j->options->each(j->options->user, first + i, classes ? rows[i].label : -1,
+                         classes ? j->scores.predicted[at] : -1,
                          classes || j->scores.task == DS_TRAIN_MULTI_LABEL ? result[0] : j->scores.given[at]);
     }
     ds__arena_reset(&j->texts);

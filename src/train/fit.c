@@ -211,7 +211,7 @@ static ds_status evaluate_rows(fit *f, ds__scores *scores, size_t first, size_t 
     *loss += mean * (double)count;
     for (size_t i = 0; i < count; i++) {
         const size_t width = (size_t)scores->labels * (rule.pairs ? 2 : 1);
-        DS_TRY(ds__dataset_read(data, f->eval ? first + i : f->rows[f->row_count + first + i], &row, error));
+        row = ds__fit_batch_expected(&f->batch, &rule, i);
         DS_TRY(ds__scores_add(scores, &row, results + i * width, error));
     }
     return DS_OK;

@@ -47,6 +47,8 @@ ds_status ds__fit_batch_add(ds__fit_batch *batch, const ds__batch_rule *rule, co
                             ds_error *error) DS_MUST_CHECK;
 /* Room for `columns` targets of each text. */
 ds_status ds__fit_batch_reserve(ds__fit_batch *batch, size_t columns, ds_error *error) DS_MUST_CHECK;
+/* What is expected of a row; without its texts. */
+ds__data_row ds__fit_batch_expected(const ds__fit_batch *batch, const ds__batch_rule *rule, size_t row);
 /* A view for the trainer; borrowed. */
 ds_train_batch ds__fit_batch_view(const ds__fit_batch *batch);
 

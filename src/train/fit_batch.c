@@ -84,6 +84,12 @@ ds_status ds__fit_batch_add(ds__fit_batch *batch, const ds__batch_rule *rule, co
     return DS_OK;
 }
 
+ds__data_row ds__fit_batch_expected(const ds__fit_batch *batch, const ds__batch_rule *rule, size_t row) {
+    if (rule->task == DS_TRAIN_MULTI_LABEL)
+        return (ds__data_row){.label = -1, .targets = batch->targets + row * (size_t)rule->labels};
+    return (ds__data_row){.label = batch->labels[row], .value = batch->targets[row]};
+}
+
 ds_train_batch ds__fit_batch_view(const ds__fit_batch *batch) {
     return (ds_train_batch){
         .tokens = {batch->ids, batch->type_ids, batch->starts, batch->texts},

@@ -119,7 +119,7 @@ static ds_status run(ds_trainer *trainer, const ds__built *built, const part *p,
     int64_t symbols[DS__MAX_SYMBOLS] = {0};
     symbols[built->tokens_symbol] = (int64_t)p->tokens;
     symbols[built->texts_symbol] = (int64_t)(p->last - p->first) / (pairs ? 2 : 1);
-    return ds__execution_run(built->execution, symbols, trainer->inputs, trainer->outputs, error);
+    return ds__execution_run(built->execution, symbols, trainer->inputs, built->outputs, error);
 }
 
 /* The part's share of the batch's loss. */
@@ -128,18 +128,6 @@ static double loss_of(const ds_trainer *trainer, const part *p) {
     for (size_t r = 0; r < p->rows; r++)
         if (trainer->row_weights[r] != 0) loss += (double)trainer->row_weights[r] * (double)trainer->losses[r];
     return loss;
-}
-
-/* Points the outputs at the losses and the gradients' memory. */
-static ds_status bind_outputs(ds_trainer *trainer, const ds__built *built, ds_error *error) {
-    const ds_graph *graph = ds__program_graph(built->program);
-    DS_TRY(grow(trainer, (void **)&trainer->outputs, &trainer->output_capacity, graph->output_count, sizeof(void *),
-                error));
-    for (size_t i = 0; i < graph->output_count; i++) {
-        ds__parameter *p = i == built->loss ? NULL : ds__parameters_find(&trainer->parameters, graph->outputs[i].name);
-        trainer->outputs[i] = p ? (void *)p->gradient : (void *)trainer->losses;
-    }
-    return DS_OK;
 }
 
 static double total_weight(const ds_trainer *trainer, const ds_train_batch *batch) {
@@ -161,7 +149,7 @@ static ds_status differentiate(ds_trainer *trainer, const ds_train_batch *batch,
         ds__built *built;
         DS_TRY(ds__trainer_program(trainer, first ? DS__TRAIN_MORE : DS__TRAIN_FIRST, &built, error));
         DS_TRY(bind(trainer, built, &p, rng, total, error));
-        DS_TRY(bind_outputs(trainer, built, error));
+        built->outputs[built->loss] = trainer->losses;
         DS_TRY(run(trainer, built, &p, error));
         *loss += loss_of(trainer, &p);
         first = p.last;
@@ -209,12 +197,11 @@ ds_status ds__trainer_evaluate(ds_trainer *trainer, const ds_train_batch *batch,
         ds__built *built;
         DS_TRY(ds__trainer_program(trainer, loss ? DS__TRAIN_MEASURED : DS__TRAIN_RESULT, &built, error));
         DS_TRY(bind(trainer, built, &p, rng, total, error));
-        DS_TRY(grow(trainer, (void **)&trainer->outputs, &trainer->output_capacity, 2, sizeof(void *), error));
         ds__arena memory;
         ds__arena_init(&memory, &trainer->context->heap, 0);
         float *result = out ? out + row * columns : ds__arena_alloc(&memory, rows * columns * sizeof *result);
-        trainer->outputs[built->result] = result;
-        if (loss) trainer->outputs[built->loss] = trainer->losses;
+        built->outputs[built->result] = result;
+        if (loss) built->outputs[built->loss] = trainer->losses;
         ds_status status = result ? run(trainer, built, &p, error)
                                   : ds__alloc_failed(&trainer->context->heap, rows * columns * sizeof *result,
                                                      "a batch's result", error);

@@ -167,11 +167,7 @@ static ds_status measure(ds_trainer *trainer, size_t tokens, ds_error *error) {
 }
 
 static void drop_programs(ds_trainer *trainer) {
-    for (int i = 0; i < DS__TRAIN_PROGRAMS; i++) {
-        ds__execution_destroy(trainer->built[i].execution);
-        ds__program_destroy(trainer->built[i].program);
-        trainer->built[i] = (ds__built){.program = NULL};
-    }
+    for (int i = 0; i < DS__TRAIN_PROGRAMS; i++) ds__built_drop(&trainer->built[i], &trainer->context->heap);
 }
 
 /* Under a memory limit: smaller micro-batches first, down to one longest text, then recomputing. */
@@ -278,7 +274,6 @@ void ds__trainer_destroy(ds_trainer *trainer) {
     ds__free(heap, trainer->starts, trainer->start_capacity * sizeof *trainer->starts);
     ds__free(heap, trainer->row_weights, trainer->weight_capacity * sizeof *trainer->row_weights);
     ds__free(heap, trainer->losses, trainer->loss_capacity * sizeof *trainer->losses);
-    ds__free(heap, trainer->outputs, trainer->output_capacity * sizeof *trainer->outputs);
     ds__free(heap, trainer->state, trainer->state_bytes);
     ds__arena_deinit(&trainer->arena);
     ds__free(heap, trainer, sizeof *trainer);

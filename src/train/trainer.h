@@ -33,6 +33,8 @@ typedef struct ds__built {
     int32_t place[DS__SLOTS]; /* in the list of inputs; -1: the graph has none of it */
     int32_t tokens_symbol, texts_symbol;
     size_t result, loss; /* outputs: SIZE_MAX for none; the gradients come behind */
+    void **outputs;      /* [output_count]: gradients point to their memory; result and loss are set for each run */
+    size_t output_count;
 } ds__built;
 
 struct ds_trainer {
@@ -56,8 +58,6 @@ struct ds_trainer {
     size_t token_capacity, zero_capacity, start_capacity;
     float *row_weights, *losses;
     size_t weight_capacity, loss_capacity;
-    void **outputs;
-    size_t output_capacity;
     const void *inputs[DS__SLOTS];
     char *state; /* of the last checkpoint that was loaded */
     size_t state_bytes;
@@ -76,6 +76,8 @@ ds_status ds__trainer_evaluate(ds_trainer *trainer, const ds_train_batch *batch,
 /* A program of the trainer, made when it is first asked for. */
 ds_status ds__trainer_program(ds_trainer *trainer, ds__train_program which, ds__built **out,
                               ds_error *error) DS_MUST_CHECK;
+/* Gives back a program and what belongs to it; nothing where there is none. */
+void ds__built_drop(ds__built *built, ds__heap *heap);
 /* Whether the task's texts come in pairs. */
 static inline bool ds__trainer_pairs(const ds_trainer *trainer) {
     return trainer->info.loss == DS_LOSS_COSINE || trainer->info.loss == DS_LOSS_IN_BATCH_NEGATIVES;

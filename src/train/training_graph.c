@@ -127,6 +127,26 @@ static void find_places(const ds_graph *graph, ds__built *built) {
         *(strcmp(graph->symbols[i], "T") == 0 ? &built->tokens_symbol : &built->texts_symbol) = i;
 }
 
+/* Gradients are written where their parameters keep them, in every run. */
+static ds_status bind_gradients(const ds_trainer *trainer, ds__built *built, ds_error *error) {
+    const ds_graph *graph = ds__program_graph(built->program);
+    const size_t bytes = graph->output_count * sizeof *built->outputs;
+    built->outputs = ds__alloc_zeroed(&trainer->context->heap, bytes);
+    if (!built->outputs) return ds__alloc_failed(&trainer->context->heap, bytes, "a training graph's outputs", error);
+    built->output_count = graph->output_count;
+    for (size_t i = 0; i < graph->output_count; i++)
+        if (i != built->loss && i != built->result)
+            built->outputs[i] = ds__parameters_find(&trainer->parameters, graph->outputs[i].name)->gradient;
+    return DS_OK;
+}
+
+void ds__built_drop(ds__built *built, ds__heap *heap) {
+    ds__execution_destroy(built->execution);
+    ds__program_destroy(built->program);
+    ds__free(heap, built->outputs, built->output_count * sizeof *built->outputs);
+    *built = (ds__built){.program = NULL};
+}
+
 ds_status ds__trainer_program(ds_trainer *trainer, ds__train_program which, ds__built **out, ds_error *error) {
     ds__built *built = &trainer->built[which];
     *out = built;
@@ -142,8 +162,7 @@ ds_status ds__trainer_program(ds_trainer *trainer, ds__train_program which, ds__
     const ds__program_options options = {.backends = trainer->backends, .backend_count = trainer->backend_count};
     DS_TRY(ds__program_create(graph, trainer->store, &options, &built->program, error));
     status = ds__execution_create(built->program, &trainer->workspace, &built->execution, error);
-    if (status == DS_OK) return DS_OK;
-    ds__program_destroy(built->program);
-    built->program = NULL;
+    if (status == DS_OK) status = bind_gradients(trainer, built, error);
+    if (status != DS_OK) ds__built_drop(built, &trainer->context->heap);
     return status;
 }
