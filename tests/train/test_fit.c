@@ -43,6 +43,7 @@ typedef struct change {
     int threads;
     bool resume, recomputes;
     float dropout;
+    const char *teacher;
     int64_t save_steps, steps; /* steps: 0: STEPS */
 } change;
 
@@ -68,6 +69,7 @@ static ds_status run(const scratch_folder *scratch, const char *output, change h
                               .output = out,
                               .save_steps = how.save_steps ? how.save_steps : 4,
                               .resume = how.resume,
+                              .teacher = how.teacher,
                               .on_event = stop_at,
                               .user = &how};
     ds_status status = ds_fit(context, MODEL, &trainer, &options, result, error);
@@ -121,6 +123,10 @@ static void learns_and_is_a_model(void **state) {
     ds_session_destroy(session);
     ds_model_close(model);
     ds_context_destroy(context);
+    /* And it can teach: the student, which sees no label, comes near its answers. */
+    change taught = {.dropout = -1, .steps = 60, .teacher = scratch_path(&scratch, "out")};
+    if (run(&scratch, "student", taught, &result, &error) != DS_OK) fail_msg("%s", error.message);
+    assert_true(result.last_loss < 0.6 * result.first_loss && result.eval.accuracy > 0.7);
     scratch_destroy(&scratch);
 }
 
@@ -217,6 +223,63 @@ static void torn_checkpoint_is_passed_over(void **state) {
     scratch_destroy(&scratch);
 }
 
+/* A job on `text` with little said about it; its result is opened and evaluated as a user would. */
+static void run_task(const char *model, const char *text, ds_fit_options options, double *quality) {
+    scratch_folder scratch;
+    ds_context *context;
+    ds_error error;
+    ds_fit_result result;
+    char train[256], out[256];
+    scratch_create(&scratch);
+    scratch_write_text(&scratch, "data.csv", text);
+    snprintf(train, sizeof train, "%s", scratch_path(&scratch, "data.csv"));
+    snprintf(out, sizeof out, "%s", scratch_path(&scratch, "out"));
+    options.train = options.eval = train;
+    options.output = out;
+    options.batch_size = 8;
+    const ds_trainer_options how = {.learning_rate = 3e-3f, .dropout = -1};
+    assert_int_equal(ds_context_create(NULL, &context, &error), DS_OK);
+    if (ds_fit(context, model, &how, &options, &result, &error) != DS_OK) fail_msg("%s", error.message);
+    assert_true(result.has_eval);
+    const double inside = isnan(result.eval.accuracy) ? result.eval.pearson : result.eval.accuracy;
+    ds_model *opened;
+    ds_session *session;
+    ds_metrics metrics;
+    const ds_evaluate_options all = {.data = train};
+    if (ds_model_open(context, out, NULL, &opened, &error) != DS_OK ||
+        ds_session_create(opened, &session, &error) != DS_OK || ds_evaluate(session, &all, &metrics, &error) != DS_OK)
+        fail_msg("%s", error.message);
+    *quality = isnan(metrics.accuracy) ? metrics.pearson : metrics.accuracy;
+    assert_true(fabs(*quality - inside) < 1e-3); /* the folder is what was evaluated in training */
+    ds_session_destroy(session);
+    ds_model_close(opened);
+    ds_context_destroy(context);
+    scratch_destroy(&scratch);
+}
+
+static void every_task_learns(void **state) {
+    (void)state;
+    char multi[4096] = "text,label\n", values[4096] = "text,label\n", pairs[4096] = "sentence1,sentence2,label\n";
+    for (int i = 0; i < 24; i++) {
+        const bool a = i % 2, b = i / 2 % 2;
+        sprintf(multi + strlen(multi), "the %s%s of,%s\n", a ? "?" : "and", b ? " in" : "",
+                a && b ? "q|i"
+                : a    ? "q|q"
+                : b    ? "i|i"
+                       : "n|n");
+        sprintf(values + strlen(values), "the %s of,%.1f\n", a ? "?" : "and", a ? 1.5 : -0.5);
+        sprintf(pairs + strlen(pairs), "the %s,%s of,%.1f\n", a ? "?" : "and", a == b ? "the" : "in",
+                a == b ? 0.9 : 0.1);
+    }
+    double quality;
+    run_task(MODEL, multi, (ds_fit_options){.max_steps = 40}, &quality);
+    assert_true(quality > 0.9);
+    run_task(MODEL, values, (ds_fit_options){.max_steps = 40}, &quality);
+    assert_true(quality > 0.9);
+    run_task(DS_TEST_DATA "/models/st_mean", pairs, (ds_fit_options){.max_steps = 40}, &quality);
+    assert_true(quality > 0.5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_and_is_a_model),
@@ -224,6 +287,7 @@ int main(void) {
         cmocka_unit_test(stopped_runs_go_on),
         cmocka_unit_test(killed_runs_go_on),
         cmocka_unit_test(torn_checkpoint_is_passed_over),
+        cmocka_unit_test(every_task_learns),
     };
     return cmocka_run_group_tests_name("fit", tests, NULL, NULL);
 }
