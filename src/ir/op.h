@@ -38,6 +38,9 @@ struct ds__op {
     /* Row i of the output depends on row i of the inputs that are not weights, rows being the first dimension of values
      * of rank 2 and more and the elements of ids. */
     bool by_rows;
+    /* The optional input that is added to everything else the operator does, of the output's shape, last of its inputs;
+     * 0: none. An added tensor becomes it (pass fuse_residual), so a sum needs no memory of its own. */
+    int residual;
     /* It writes to states among its inputs and must run although nobody reads its output. */
     bool updates;
     /* Appends the nodes that take the output's gradient `dy` to those of the inputs: gives[i] where wanted[i], the

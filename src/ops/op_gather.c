@@ -27,7 +27,7 @@ static ds_status reference(const ds__call *call, ds_error *error) {
 
 static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
     if (wanted[0])
-        gives[0] = ds__graph_add(graph, &ds__op_scatter_add, (ds_value[]){dy, {node->inputs[1]}}, 2,
+        gives[0] = ds__graph_add(graph, &ds__op_scatter_add, (ds_value[]){dy, {node->inputs[1]}, DS_NO_VALUE}, 3,
                                  (ds__attributes){.count = graph->values[node->inputs[0]].shape.dims[0].base});
 }
 
@@ -46,7 +46,8 @@ ds_value ds__gather(ds_graph *graph, ds_value table, ds_value ids) {
     return ds__graph_add(graph, &ds__op_gather, (ds_value[]){table, ids}, 2, (ds__attributes){0});
 }
 
-/* scatter_add: y = 0, then y[ids[i]] += dy[i] in the order of i.  dy: [R, n], ids: int32 [R] -> [count, n]. */
+/* scatter_add: y = residual (0 without one), then y[ids[i]] += dy[i] in the order of i.  dy: [R, n], ids: int32 [R],
+ * residual: [count, n] -> [count, n]. */
 static ds_status infer_scatter(const ds_graph *graph, const ds__node *node, ds__op_result *result, ds_error *error) {
     DS_TRY(ds__expect(graph, node, 0, DS_F32, 2, error));
     DS_TRY(ds__expect(graph, node, 1, DS_I32, 1, error));
@@ -57,15 +58,21 @@ static ds_status infer_scatter(const ds_graph *graph, const ds__node *node, ds__
         return ds__fail(error, DS_INVALID_ARGUMENT, "count is %lld, expected 1 to %d",
                         (long long)node->attributes.count, DS__MAX_DIM);
     *result = (ds__op_result){DS_F32, {2, {ds__dim_of(node->attributes.count), rows[1]}}};
-    return DS_OK;
+    const ds__value *residual = ds__input(graph, node, DS__SCATTER_RESIDUAL);
+    if (!residual) return DS_OK;
+    DS_TRY(ds__expect(graph, node, DS__SCATTER_RESIDUAL, DS_F32, 2, error));
+    if (ds__shape_equal(&residual->shape, &result->shape)) return DS_OK;
+    return ds__shapes_disagree(graph, node, 0, DS__SCATTER_RESIDUAL, error);
 }
 
 static ds_status reference_scatter(const ds__call *call, ds_error *error) {
     ds__rows dy = ds__rows_of(call->inputs[0]), y = ds__rows_of(call->outputs[0]);
     const int32_t *ids = call->inputs[1]->data;
     DS_TRY(ds__check_ids(call->inputs[1], y.rows, 0, error));
+    const ds__rows none = {NULL, 0, 0, 0};
+    const ds__rows base = call->inputs[DS__SCATTER_RESIDUAL] ? ds__rows_of(call->inputs[DS__SCATTER_RESIDUAL]) : none;
     for (int64_t i = 0; i < y.rows; i++)
-        for (int64_t j = 0; j < y.cols; j++) y.data[i * y.ld + j] = 0;
+        for (int64_t j = 0; j < y.cols; j++) y.data[i * y.ld + j] = base.data ? base.data[i * base.ld + j] : 0;
     for (int64_t i = 0; i < dy.rows; i++)
         for (int64_t j = 0; j < dy.cols; j++) y.data[ids[i] * y.ld + j] += dy.data[i * dy.ld + j];
     return DS_OK;
@@ -74,8 +81,9 @@ static ds_status reference_scatter(const ds__call *call, ds_error *error) {
 const ds__op ds__op_scatter_add = {
     .name = "scatter_add",
     .min_inputs = 2,
-    .max_inputs = 2,
+    .max_inputs = 3,
     .infer = infer_scatter,
     .reference = reference_scatter,
-    .in_place = {DS__IN_PLACE_NONE},
+    .in_place = {DS__SCATTER_RESIDUAL, DS__IN_PLACE_NONE},
+    .residual = DS__SCATTER_RESIDUAL,
 };

@@ -79,6 +79,7 @@ const ds__op ds__op_linear = {
     .flops = flops,
     .reference = reference,
     .in_place = {DS__LINEAR_RESIDUAL, DS__IN_PLACE_NONE},
+    .residual = DS__LINEAR_RESIDUAL,
     .by_rows = true,
     .gradient = gradient,
     .print = print,

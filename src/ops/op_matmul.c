@@ -65,6 +65,7 @@ const ds__op ds__op_matmul = {
     .flops = flops,
     .reference = reference,
     .in_place = {DS__LINEAR_RESIDUAL, DS__IN_PLACE_NONE},
+    .residual = DS__LINEAR_RESIDUAL,
     .print = print,
 };
 

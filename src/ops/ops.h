@@ -22,6 +22,8 @@ ds__op_entry ds__op_at(size_t index);
 enum { DS__LINEAR_X, DS__LINEAR_WEIGHT, DS__LINEAR_BIAS, DS__LINEAR_RESIDUAL, DS__LINEAR_INPUTS };
 
 /* Inputs of `matmul` stand at the same places. */
+/* Input of `scatter_add` behind dy and ids; optional. */
+enum { DS__SCATTER_RESIDUAL = 2 };
 /* Inputs of `attention`; rng: int32 [3], two words of seed and the draw (tensor/philox.h), with dropout only. */
 enum { DS__ATTENTION_Q, DS__ATTENTION_K, DS__ATTENTION_V, DS__ATTENTION_STARTS, DS__ATTENTION_RNG };
 

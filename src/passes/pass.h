@@ -29,11 +29,11 @@ ds_status ds__passes_run(ds_graph *graph, const ds__pass_options *options, ds_er
 
 /* For passes: out of memory as a status. */
 ds_status ds__pass_out_of_memory(const ds_graph *graph, ds_error *error);
-/* The node that makes `value`, if it is a linear (or, for product, a matmul) whose result only one reader has; -1
- * otherwise. */
-int32_t ds__pass_sole_product(const ds_graph *graph, int32_t value);
+/* The node that makes `value`, if only one reader has it; -1 otherwise. */
+int32_t ds__pass_sole_producer(const ds_graph *graph, int32_t value);
+/* The same if it is a linear. */
 int32_t ds__pass_sole_linear(const ds_graph *graph, int32_t value);
-/* Moves the product at `from` to the place of the node at `to` (later in the graph), whose output it takes over. */
+/* Moves the node at `from` to the place of the node at `to` (later in the graph), whose output it takes over. */
 void ds__pass_absorb(ds_graph *graph, size_t from, size_t to);
 
 #endif

@@ -64,22 +64,19 @@ ds_status ds__pass_out_of_memory(const ds_graph *graph, ds_error *error) {
     return ds__alloc_failed(&graph->context->heap, sizeof(ds__node), "rewriting a graph", error);
 }
 
-int32_t ds__pass_sole_product(const ds_graph *graph, int32_t value) {
+int32_t ds__pass_sole_producer(const ds_graph *graph, int32_t value) {
     if (value < 0 || graph->values[value].kind != DS__VALUE_TEMPORARY || ds__graph_uses(graph, value) != 1) return -1;
-    int32_t producer = ds__graph_producer(graph, value);
-    if (producer < 0) return -1;
-    const ds__op *op = graph->nodes[producer].op;
-    return op == &ds__op_linear || op == &ds__op_matmul ? producer : -1;
+    return ds__graph_producer(graph, value);
 }
 
 int32_t ds__pass_sole_linear(const ds_graph *graph, int32_t value) {
-    int32_t producer = ds__pass_sole_product(graph, value);
+    int32_t producer = ds__pass_sole_producer(graph, value);
     return producer >= 0 && graph->nodes[producer].op == &ds__op_linear ? producer : -1;
 }
 
 void ds__pass_absorb(ds_graph *graph, size_t from, size_t to) {
-    ds__node linear = graph->nodes[from];
-    linear.outputs[0] = graph->nodes[to].outputs[0];
-    graph->nodes[to] = linear;
+    ds__node node = graph->nodes[from];
+    node.outputs[0] = graph->nodes[to].outputs[0];
+    graph->nodes[to] = node;
     ds__graph_remove(graph, from);
 }

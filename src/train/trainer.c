@@ -6,7 +6,10 @@
 #include "base/error.h"
 #include "base/file.h"
 
-enum { MICRO_TOKENS = 4096 };
+enum {
+    MICRO_TOKENS = 4096,
+    BESIDE_BYTES = 8 << 20, /* batches, an evaluation's results, files that are copied when the model is saved */
+};
 
 static ds_status copy_texts(ds_trainer *trainer, const char *const **list, size_t count, ds_error *error) {
     const char **copies = ds__arena_zeroed(&trainer->arena, (count + 1) * sizeof *copies);
@@ -162,7 +165,7 @@ static ds_status measure(ds_trainer *trainer, size_t tokens, ds_error *error) {
     info->micro_batch_tokens = tokens;
     info->activations = memory.activations;
     info->scratch = memory.scratch;
-    info->peak = trainer->context->heap.bytes + memory.activations + memory.scratch;
+    info->peak = trainer->context->heap.bytes + memory.activations + memory.scratch + BESIDE_BYTES;
     return DS_OK;
 }
 

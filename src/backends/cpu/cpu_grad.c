@@ -95,9 +95,17 @@ static ds_status layer_norm_grad_gamma(const ds__call *call, const ds__run *with
     return DS_OK;
 }
 
-static void zero_rows(const ds__call *call, int64_t first, int64_t last) {
+/* The residual's rows or zeros; nothing to do where the sum is made in the residual's own memory. */
+static void start_rows(const ds__call *call, int64_t first, int64_t last) {
     const ds__rows y = ds__rows_of(call->outputs[0]);
-    for (int64_t i = first; i < last; i++) memset(y.data + i * y.ld, 0, (size_t)y.cols * sizeof *y.data);
+    const ds_tensor *residual = call->inputs[DS__SCATTER_RESIDUAL];
+    const size_t bytes = (size_t)y.cols * sizeof *y.data;
+    if (residual && residual->data == y.data) return;
+    for (int64_t i = first; i < last; i++)
+        if (residual)
+            memcpy(y.data + i * y.ld, ds__rows_of(residual).data + i * ds__rows_of(residual).ld, bytes);
+        else
+            memset(y.data + i * y.ld, 0, bytes);
 }
 
 static void scatter_columns(const ds__call *call, int64_t first, int64_t count) {
@@ -111,7 +119,7 @@ static void scatter_columns(const ds__call *call, int64_t first, int64_t count) 
 
 static ds_status scatter_add(const ds__call *call, const ds__run *with, ds_error *error) {
     DS_TRY(ds__check_ids(call->inputs[1], call->outputs[0]->shape[0], 0, error));
-    DS_TRY(over_rows(call, with, zero_rows));
+    DS_TRY(over_rows(call, with, start_rows));
     return over_columns(call, with, ds__rows_of(call->outputs[0]).cols, scatter_columns);
 }
 
