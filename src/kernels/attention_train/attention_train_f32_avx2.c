@@ -1,8 +1,8 @@
 /* Attention in training with 256-bit registers: 16 queries in the lanes of two registers (8 in one when there are no
  * more). */
 #include "kernels/attention_train/attention_train_loops.h"
-#include "kernels/attention_train/vec_philox_avx2.h"
 #include "kernels/gemm/gemm_micro_avx2.h"
+#include "kernels/grad/vec_philox_avx2.h"
 
 enum { LANES = 8 * DS__TILE_VECTORS_AVX2, ROWS = DS__TILE_ROWS_AVX2 };
 
@@ -113,7 +113,7 @@ static void drop(const ds__train_block *block) {
         const __m256i rows = rows_of(block, lane);
         for (size_t j = 0; j < block->keys; j += 4) {
             __m256i words[4];
-            ds__philox_avx2(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
+            ds__philox_rows_avx2(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
             for (size_t i = 0; i < 4 && i < block->keys - j; i++) {
                 float *scores = block->scores + (j + i) * LANES + lane;
                 _mm256_storeu_ps(scores, _mm256_and_ps(_mm256_loadu_ps(scores), keeps(words[i], threshold)));
@@ -191,7 +191,7 @@ static void differentiate(const ds__train_block *block) {
         }
         for (size_t j = 0; j < block->keys; j += 4) {
             __m256i words[4];
-            ds__philox_avx2(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
+            ds__philox_rows_avx2(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
             for (size_t i = 0; i < 4 && i < block->keys - j; i++)
                 differentiate_key(&terms, keeps(words[i], threshold), scores + (j + i) * LANES,
                                   grads + (j + i) * LANES);

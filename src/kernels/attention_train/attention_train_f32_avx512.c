@@ -1,8 +1,8 @@
 /* Attention in training with 512-bit registers: 32 queries in the lanes of two registers (16 in one when there are no
  * more). */
 #include "kernels/attention_train/attention_train_loops.h"
-#include "kernels/attention_train/vec_philox_avx512.h"
 #include "kernels/gemm/gemm_micro_avx512.h"
+#include "kernels/grad/vec_philox_avx512.h"
 
 enum { LANES = 16 * DS__TILE_VECTORS_AVX512, ROWS = DS__TILE_ROWS_AVX512 };
 
@@ -100,7 +100,7 @@ static void drop(const ds__train_block *block) {
         for (size_t j = 0; j < block->keys; j += 4) {
             float *scores = block->scores + j * LANES + lane;
             __m512i words[4];
-            ds__philox_avx512(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
+            ds__philox_rows_avx512(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
             for (size_t i = 0; i < 4 && i < block->keys - j; i++)
                 _mm512_mask_storeu_ps(scores + i * LANES, _mm512_cmplt_epu32_mask(words[i], threshold),
                                       _mm512_setzero_ps());
@@ -177,7 +177,7 @@ static void differentiate(const ds__train_block *block) {
         }
         for (size_t j = 0; j < block->keys; j += 4) {
             __m512i words[4];
-            ds__philox_avx512(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
+            ds__philox_rows_avx512(&dropout, rows, (uint32_t)((block->key + j) / 4), words);
             for (size_t i = 0; i < 4 && i < block->keys - j; i++)
                 differentiate_key(&terms, _mm512_cmpge_epu32_mask(words[i], threshold), scores + (j + i) * LANES,
                                   grads + (j + i) * LANES);

@@ -4,8 +4,8 @@
  * in one call or in parts gives the same bits. */
 #include "kernels/elementwise/vec_io_avx2.h"
 #include "kernels/grad/grad.h"
-#include "kernels/grad/vec_dropout_avx2.h"
 #include "kernels/grad/vec_gradient_avx2.h"
+#include "kernels/grad/vec_philox_avx2.h"
 #include "kernels/norm/vec_moments_avx2.h"
 
 /* GAMMA_ROWS: rows whose statistics are made at once, few enough that they still are in the caches when they are read
@@ -224,12 +224,12 @@ static void dropout(const ds__dropout *dropout, uint32_t first_row, const float 
         const uint32_t row = first_row + (uint32_t)r;
         size_t c = 0;
         for (; c + 16 <= n; c += 16) {
-            ds__dropout_words_avx2(&with, row, (uint32_t)(c / 4), words);
+            ds__philox_columns_avx2(&with, row, (uint32_t)(c / 4), words);
             _mm256_storeu_ps(y + c, drop(_mm256_loadu_ps(x + c), words[0], threshold, scale));
             _mm256_storeu_ps(y + c + 8, drop(_mm256_loadu_ps(x + c + 8), words[1], threshold, scale));
         }
         if (c == n) continue;
-        ds__dropout_words_avx2(&with, row, (uint32_t)(c / 4), words);
+        ds__philox_columns_avx2(&with, row, (uint32_t)(c / 4), words);
         for (int i = 0; c < n; c += 8, i++) {
             const __m256i mask = n - c < 8 ? ds__tail_avx2(n - c) : _mm256_set1_epi32(-1);
             _mm256_maskstore_ps(y + c, mask, drop(_mm256_maskload_ps(x + c, mask), words[i], threshold, scale));

@@ -4,8 +4,8 @@
  * in one call or in parts gives the same bits. */
 #include "kernels/elementwise/vec_io_avx512.h"
 #include "kernels/grad/grad.h"
-#include "kernels/grad/vec_dropout_avx512.h"
 #include "kernels/grad/vec_gradient_avx512.h"
+#include "kernels/grad/vec_philox_avx512.h"
 #include "kernels/norm/vec_moments_avx512.h"
 
 /* GAMMA_ROWS: rows whose statistics are made at once, few enough that they still are in the caches when they are read
@@ -214,12 +214,12 @@ static void dropout(const ds__dropout *dropout, uint32_t first_row, const float 
         const uint32_t row = first_row + (uint32_t)r;
         size_t c = 0;
         for (; c + 32 <= n; c += 32) {
-            ds__dropout_words_avx512(&with, row, (uint32_t)(c / 4), words);
+            ds__philox_columns_avx512(&with, row, (uint32_t)(c / 4), words);
             _mm512_storeu_ps(y + c, drop(_mm512_loadu_ps(x + c), words[0], threshold, scale));
             _mm512_storeu_ps(y + c + 16, drop(_mm512_loadu_ps(x + c + 16), words[1], threshold, scale));
         }
         if (c == n) continue;
-        ds__dropout_words_avx512(&with, row, (uint32_t)(c / 4), words);
+        ds__philox_columns_avx512(&with, row, (uint32_t)(c / 4), words);
         for (int i = 0; c < n; c += 16, i++) {
             const __mmask16 mask = n - c < 16 ? ds__tail_avx512(n - c) : (__mmask16)0xffff;
             _mm512_mask_storeu_ps(y + c, mask, drop(_mm512_maskz_loadu_ps(mask, x + c), words[i], threshold, scale));
