@@ -75,8 +75,8 @@ typedef struct ds_trainer_options {
     const char *const *freeze; /* patterns of tensors' names, as a shell's, that are not trained */
     size_t freeze_count;
     float layer_decay;         /* each layer's rate is this times the next one's above; 0: 1 */
-    size_t micro_batch_tokens; /* a step's batch is run in parts of at most so many tokens; 0: 4096, or what the
-                                * context's memory limit allows */
+    size_t micro_batch_tokens; /* a step's batch is run in parts of at most so many tokens; 0: 4096 (ds_fit: what
+                                * the data's rows have, at most that), fewer where a memory limit asks */
     int32_t max_tokens;        /* longest text; 0, or more than the model has positions for: as many as it has */
 } ds_trainer_options;
 

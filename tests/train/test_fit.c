@@ -242,8 +242,8 @@ static void run_task(const char *model, const char *text, ds_fit_options options
     if (ds_fit(context, model, &how, &options, &result, &error) != DS_OK) fail_msg("%s", error.message);
     assert_true(result.has_eval);
     const double inside = isnan(result.eval.accuracy) ? result.eval.pearson : result.eval.accuracy;
-    ds_model *opened;
-    ds_session *session;
+    ds_model *opened = NULL;
+    ds_session *session = NULL;
     ds_metrics metrics;
     const ds_evaluate_options all = {.data = train};
     if (ds_model_open(context, out, NULL, &opened, &error) != DS_OK ||
