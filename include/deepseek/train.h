@@ -74,6 +74,8 @@ typedef struct ds_trainer_options {
     size_t lora_target_count;
     const char *const *freeze; /* patterns of tensors' names, as a shell's, that are not trained */
     size_t freeze_count;
+    float keep_vectors;        /* classification: this times the squared distance between a text's vector and the one
+                                * in targets counts beside its label's loss, so that the model still embeds; 0: not */
     float layer_decay;         /* each layer's rate is this times the next one's above; 0: 1 */
     size_t micro_batch_tokens; /* a step's batch is run in parts of at most so many tokens; 0: 4096 (ds_fit: what
                                 * the data's rows have, at most that), fewer where a memory limit asks */
@@ -110,7 +112,7 @@ typedef struct ds_train_batch {
     ds_packed_batch tokens;
     const int32_t *labels; /* classification: [texts]; tagging: [tokens], -100 where there is none; else NULL */
     /* multi-label: [texts, labels] of 0 and 1; regression: [texts, labels]; soft labels: [texts, labels] probabilities;
-     * cosine: [texts / 2]; squared error of embeddings: [texts, hidden_size]; else NULL */
+     * cosine: [texts / 2]; squared error of embeddings, and keep_vectors: [texts, hidden_size]; else NULL */
     const float *targets;
 } ds_train_batch;
 
@@ -213,7 +215,7 @@ typedef struct ds_fit_options {
     size_t batch_tokens; /* instead: as many texts as have so many tokens; 0: not used */
     size_t accumulation; /* micro-batches of a step; 0: 1 */
     double warmup_ratio;
-    const char *teacher; /* a folder: soft labels or vectors to learn from */
+    const char *teacher; /* a folder: soft labels or vectors to learn from, or with how->keep_vectors to keep to */
     const char *output;  /* the result's folder; checkpoints lie in it until the end */
     int64_t save_steps;  /* 0: at the end of each epoch */
     size_t keep;         /* checkpoints to keep; 0: 2 */

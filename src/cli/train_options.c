@@ -79,6 +79,10 @@ static const row recipe_rows[] = {
     {"seed", "N", "Of new weights, the rows' order and dropout (default: 0)", VALUE_WHOLE, FIELD(seed), 0, MOST, NULL},
     {"teacher", "MODEL", "A model to learn from: its probabilities (--loss distill) or its vectors (--loss mse)",
      VALUE_TEXT, FIELD(teacher), 0, 0, NULL},
+    {"keep-vectors", "F",
+     "With --teacher: learn the labels, and let F times the squared distance from the teacher's vectors count beside "
+     "them",
+     VALUE_REAL, FIELD(keep_vectors), ABOVE_0, 1e6, "a number over 0, at most 1e6"},
 };
 
 static const row memory_rows[] = {
@@ -246,6 +250,8 @@ static void check(const cli_train_options *o) {
         wrong = "--lora-alpha and --lora-targets need --lora-rank, expected its number";
     else if (o->loss == DS_LOSS_SOFT_LABELS && !o->teacher)
         wrong = "--loss is \"distill\", expected a model to learn from in --teacher";
+    else if (o->keep_vectors > 0 && !o->teacher)
+        wrong = "--keep-vectors is given, expected a model whose vectors to keep in --teacher";
     if (wrong) exit(cli_usage_error("train", "%s", wrong));
 }
 
@@ -285,6 +291,7 @@ ds_trainer_options cli_train_how(const cli_train_options *o) {
         .freeze = o->freeze.count ? o->freeze.items : NULL,
         .freeze_count = o->freeze.count,
         .layer_decay = (float)o->layer_decay,
+        .keep_vectors = (float)o->keep_vectors,
         .max_tokens = o->common.max_seq_len,
     };
 }

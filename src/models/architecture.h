@@ -72,6 +72,7 @@ typedef struct ds__model_builder {
     ds__precision_plan plan;           /* of what is built next: heads have another one than the encoder */
     const ds__training_wish *training; /* NULL: weights are constants */
     bool in_head;                      /* what is built next belongs to the head */
+    ds_value hidden;                   /* once it is built: the last hidden state, [T, hidden_size] */
     ds_value rng;                      /* DS_NO_VALUE where nothing is dropped */
     int32_t sites;                     /* dropouts so far */
 } ds__model_builder;

@@ -92,11 +92,11 @@ void ds__folder_close(ds__folder *folder) {
     *folder = (ds__folder){0};
 }
 
-static ds_value pooled(ds__model_builder *builder, ds_value hidden, ds_pooling pooling, bool normalize) {
+ds_value ds__folder_pool(ds__model_builder *builder, ds_pooling pooling, bool normalize) {
     ds__pool_kind kind = pooling == DS_POOLING_CLS   ? DS__POOL_FIRST
                          : pooling == DS_POOLING_MAX ? DS__POOL_MAX
                                                      : DS__POOL_MEAN;
-    ds_value rows = ds__pool_rows(builder->graph, hidden, builder->seq_start, kind);
+    ds_value rows = ds__pool_rows(builder->graph, builder->hidden, builder->seq_start, kind);
     return normalize ? ds__l2_normalize(builder->graph, rows, NORMALIZE_EPSILON) : rows;
 }
 
@@ -105,10 +105,10 @@ ds_value ds__folder_build(const ds__folder *folder, const ds__graph_wish *wish, 
     const ds__architecture *architecture = folder->architecture;
     ds__model_builder_init(builder, graph, architecture, &folder->config, folder->weights, used, wish->training);
     builder->plan = wish->plan;
-    ds_value out = architecture->encode(builder);
+    const ds_value out = builder->hidden = architecture->encode(builder);
     builder->plan.precision = wish->plan.otherwise; /* a head is small, and what it decides is near its result */
     builder->in_head = true;
-    if (wish->output == DS_OUTPUT_EMBEDDING) return pooled(builder, out, wish->pooling, wish->normalize);
+    if (wish->output == DS_OUTPUT_EMBEDDING) return ds__folder_pool(builder, wish->pooling, wish->normalize);
     return wish->output == DS_OUTPUT_LOGITS ? architecture->classify(builder, out) : out;
 }
 

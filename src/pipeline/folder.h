@@ -38,6 +38,8 @@ typedef struct ds__graph_wish {
  * graph's inputs. DS_NO_VALUE: the graph's error says why. */
 ds_value ds__folder_build(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
                           ds__model_builder *builder);
+/* A text's vector, [B, hidden_size], out of the builder's hidden state. */
+ds_value ds__folder_pool(ds__model_builder *builder, ds_pooling pooling, bool normalize);
 ds_status ds__folder_build_graph(const ds__folder *folder, const ds__graph_wish *wish, ds_graph *graph, bool *used,
                                  ds_error *error) DS_MUST_CHECK;
 

@@ -86,7 +86,7 @@ static ds_status open_data(fit *f, ds_error *error) {
         .task = f->how.task,
         .label_names = f->how.label_names,
         .labels = f->how.label_names ? f->how.labels : 0,
-        .needs_labels = !o->teacher && f->how.loss != DS_LOSS_IN_BATCH_NEGATIVES,
+        .needs_labels = (!o->teacher || f->how.keep_vectors > 0) && f->how.loss != DS_LOSS_IN_BATCH_NEGATIVES,
         .warn = warn,
         .user = f,
     };
@@ -190,7 +190,10 @@ static ds_status fill_batch(fit *f, int64_t step, ds_error *error) {
 /* ---- Evaluation ---- */
 
 /* Labels are no teacher's probabilities, and negatives depend on what else is in the batch. */
-static bool loss_is_known(const fit *f) { return !f->teacher && f->trainer->info.loss != DS_LOSS_IN_BATCH_NEGATIVES; }
+static bool loss_is_known(const fit *f) {
+    if (f->how.keep_vectors > 0) return true;
+    return !f->teacher && f->trainer->info.loss != DS_LOSS_IN_BATCH_NEGATIVES;
+}
 
 static ds_status evaluate_rows(fit *f, ds__scores *scores, size_t first, size_t count, float *results, double *loss,
                                ds_error *error) {
@@ -399,10 +402,12 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     DS_TRY(ds__fit_batch_init(&f->batch, f->context, error));
     f->rule = (ds__batch_rule){.task = f->how.task, .labels = f->how.labels, .max_tokens = f->how.max_tokens};
     f->rule.pairs = f->how.task == DS_TRAIN_EMBEDDING && ds__dataset_describe(f->train)->has_pairs && !o->teacher;
-    if (o->teacher) {
-        f->rule.keeps = true;
+    f->rule.keeps = o->teacher != NULL;
+    if (f->how.keep_vectors > 0 && !o->teacher)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "keep_vectors is %g, but there is no teacher whose vectors to keep",
+                        (double)f->how.keep_vectors);
+    if (o->teacher && !(f->how.keep_vectors > 0))
         f->how.loss = f->how.task == DS_TRAIN_EMBEDDING ? DS_LOSS_SQUARED_ERROR : DS_LOSS_SOFT_LABELS;
-    }
     DS_TRY(ds_tokenizer_open(f->context, subject->folder, &f->tokenizer, error));
     f->rule.tokenizer = f->tokenizer;
     DS_TRY(plan_steps(f, error));

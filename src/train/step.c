@@ -73,6 +73,7 @@ static double weight_of(const ds_trainer *trainer, const ds_train_batch *batch, 
 }
 
 static size_t target_columns(const ds_trainer *trainer) {
+    if (trainer->options.keep_vectors > 0) return (size_t)trainer->folder.config.hidden_size;
     return trainer->info.loss == DS_LOSS_COSINE ? 1 : (size_t)trainer->info.labels;
 }
 
@@ -161,6 +162,9 @@ ds_status ds__trainer_step(ds_trainer *trainer, const ds_train_batch *batch, ds_
     const ds_trainer_options *options = &trainer->options;
     double loss = 0, norm;
     DS_TRY(check_batch(trainer, batch, true, error));
+    if (options->keep_vectors > 0 && !batch->targets)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "keep_vectors is %g, but the batch has no targets: vectors to keep",
+                        (double)options->keep_vectors);
     DS_TRY(differentiate(trainer, batch, &loss, error));
     norm = ds__gradient_norm(&trainer->parameters, trainer->context->pool);
     if (!isfinite(loss) || !isfinite(norm))

@@ -42,8 +42,8 @@ static ds_status prepare(ds__teacher *teacher, const char *folder, const ds_trai
     DS_TRY(ds__model_open(teacher->context, folder, &options, student->backends, student->backend_count,
                           &teacher->model, error));
     DS_TRY(ds__session_create(teacher->model, &teacher->session, error));
-    teacher->columns = student->info.labels;
-    teacher->embeds = student->info.task == DS_TRAIN_EMBEDDING;
+    teacher->embeds = student->info.task == DS_TRAIN_EMBEDDING || student->options.keep_vectors > 0;
+    teacher->columns = teacher->embeds ? student->folder.config.hidden_size : student->info.labels;
     if (!teacher->embeds) return match_labels(teacher, student, error);
     if (teacher->model->info.hidden_size == teacher->columns) return DS_OK;
     return ds__fail(error, DS_INVALID_ARGUMENT, "teacher %s gives vectors of %d numbers, the student of %d", folder,

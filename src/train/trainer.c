@@ -46,6 +46,7 @@ static ds_status settle_options(ds_trainer *trainer, ds_error *error) {
     DS_TRY(check_number("momentum", o->momentum, 0, 1, error));
     DS_TRY(check_number("label_smoothing", o->label_smoothing, 0, 0.999, error));
     DS_TRY(check_number("layer_decay", o->layer_decay, 0, 1, error));
+    DS_TRY(check_number("keep_vectors", o->keep_vectors, 0, 1e6, error));
     DS_TRY(check_number("dropout", o->dropout, -1, 0.99, error));
     DS_TRY(check_number("lora_rank", o->lora_rank, 0, 4096, error));
     if (o->schedule != DS_SCHEDULE_CONSTANT && o->total_steps < 1)
@@ -70,6 +71,11 @@ static ds_status settle_loss(ds_trainer *trainer, ds_error *error) {
     };
     ds_trainer_info *info = &trainer->info;
     info->loss = trainer->options.loss == DS_LOSS_AUTO ? allowed[info->task][0] : trainer->options.loss;
+    if (trainer->options.keep_vectors > 0 &&
+        (info->task != DS_TRAIN_CLASSIFICATION || info->loss != DS_LOSS_CROSS_ENTROPY))
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "keep_vectors is %g, which goes with classification by cross-entropy only",
+                        (double)trainer->options.keep_vectors);
     for (int i = 0; i < 4; i++)
         if (allowed[info->task][i] == info->loss) return DS_OK;
     return ds__fail(error, DS_INVALID_ARGUMENT, "loss %d does not go with task %d (DS_LOSS_*, DS_TRAIN_*)",

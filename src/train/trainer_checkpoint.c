@@ -11,18 +11,19 @@
 static void describe(const ds_trainer *trainer, ds__buffer *out) {
     const ds__model_config *config = &trainer->folder.config;
     const ds_trainer_options *o = &trainer->options;
-    ds__buffer_printf(
-        out,
-        "%s %dx%d vocabulary=%d task=%d loss=%d labels=%d optimizer=%d rate=%g decay=%g beta=%g,%g "
-        "momentum=%g clip=%g schedule=%d steps=%lld warmup=%lld smoothing=%g seed=%llu dropout=%g "
-        "precision=%s int8=%d lora=%d,%g layer_decay=%g trained=%lld micro=%zu tensors=%zu",
-        config->model_type, config->layers, config->hidden_size, config->vocab_size, (int)trainer->info.task,
-        (int)trainer->info.loss, trainer->info.labels, (int)o->optimizer, (double)o->learning_rate,
-        (double)o->weight_decay, (double)o->beta1, (double)o->beta2, (double)o->momentum, (double)o->max_grad_norm,
-        (int)o->schedule, (long long)o->total_steps, (long long)o->warmup_steps, (double)o->label_smoothing,
-        (unsigned long long)o->seed, (double)o->dropout, ds_precision_name(trainer->info.precision),
-        (int)o->quantization_aware, o->lora_rank, (double)o->lora_alpha, (double)o->layer_decay,
-        (long long)trainer->info.trained_parameters, trainer->info.micro_batch_tokens, trainer->parameters.count);
+    ds__buffer_printf(out,
+                      "%s %dx%d vocabulary=%d task=%d loss=%d labels=%d optimizer=%d rate=%g decay=%g beta=%g,%g "
+                      "momentum=%g clip=%g schedule=%d steps=%lld warmup=%lld smoothing=%g seed=%llu dropout=%g "
+                      "precision=%s int8=%d lora=%d,%g layer_decay=%g keep=%g trained=%lld micro=%zu tensors=%zu",
+                      config->model_type, config->layers, config->hidden_size, config->vocab_size,
+                      (int)trainer->info.task, (int)trainer->info.loss, trainer->info.labels, (int)o->optimizer,
+                      (double)o->learning_rate, (double)o->weight_decay, (double)o->beta1, (double)o->beta2,
+                      (double)o->momentum, (double)o->max_grad_norm, (int)o->schedule, (long long)o->total_steps,
+                      (long long)o->warmup_steps, (double)o->label_smoothing, (unsigned long long)o->seed,
+                      (double)o->dropout, ds_precision_name(trainer->info.precision), (int)o->quantization_aware,
+                      o->lora_rank, (double)o->lora_alpha, (double)o->layer_decay, (double)o->keep_vectors,
+                      (long long)trainer->info.trained_parameters, trainer->info.micro_batch_tokens,
+                      trainer->parameters.count);
     for (size_t i = 0; i < o->freeze_count; i++) ds__buffer_printf(out, " frozen=%s", o->freeze[i]);
 }
 
@@ -250,6 +251,7 @@ ds_status ds__trainer_save(ds_trainer *trainer, const char *path, const ds_save_
             content.labels = trainer->info.labels;
             content.label_names = trainer->folder.config.label_names;
             content.problem = trainer->folder.config.problem;
+            content.embeds = trainer->options.keep_vectors > 0;
             if (status == DS_OK && !content.class_name)
                 status = ds__alloc_failed(&trainer->context->heap, 64, "a class name", error);
         }

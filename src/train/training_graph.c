@@ -26,6 +26,16 @@ static ds_value add_loss(const ds_trainer *trainer, ds_graph *graph, ds_value ou
     return ds__squared_error(graph, out, targets);
 }
 
+/* Beside the labels' loss: how far each text's vector is from where `targets` want it, as a squared distance. */
+static ds_value add_distance(const ds_trainer *trainer, ds_graph *graph, ds__model_builder *builder, ds_value loss) {
+    const ds_value vectors = ds__folder_pool(builder, trainer->folder.pooling, trainer->folder.normalize);
+    if (!ds__graph_ok(graph)) return DS_NO_VALUE;
+    const ds__shape *shape = &graph->values[vectors.index].shape;
+    const ds_value targets = ds__graph_input(graph, "targets", DS_F32, 2, (ds_dim[]){shape->dims[0], shape->dims[1]});
+    const float weight = trainer->options.keep_vectors * (float)trainer->folder.config.hidden_size; /* sum from mean */
+    return ds__add(graph, loss, ds__scale(graph, ds__squared_error(graph, vectors, targets), weight));
+}
+
 /* Behind the loss: the gradients of everything that is trained, as outputs in the order of the parameters. */
 static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value loss, bool more, ds_error *error) {
     ds__arena memory;
@@ -98,6 +108,7 @@ static ds_status build_graph(ds_trainer *trainer, ds__train_program which, ds_gr
     ds_status status = DS_OK;
     if (which != DS__TRAIN_RESULT && ds__graph_ok(graph)) {
         ds_value loss = add_loss(trainer, graph, out);
+        if (trains && trainer->options.keep_vectors > 0) loss = add_distance(trainer, graph, &builder, loss);
         built->loss = graph->output_count;
         ds__graph_output(graph, "loss", loss);
         if (trains && ds__graph_ok(graph)) status = add_gradients(trainer, graph, loss, which == DS__TRAIN_MORE, error);

@@ -103,10 +103,10 @@ static bool is_module(const ds__folder *source, ds__str name) {
 }
 
 /* What sentence-transformers adds tells how to make vectors.  With a new head the folder is one of classes: with
- * modules.json it would still be taken for a model of vectors, and its head would be overlooked. */
+ * modules.json it would still be taken for a model of vectors, and its head would be overlooked; unless it is both. */
 static bool is_wanted(void *user, const char *name, bool is_folder) {
     const job *j = user;
-    const bool vectors = j->content->labels == 0;
+    const bool vectors = j->content->labels == 0 || j->content->embeds;
     if (is_folder) return vectors && is_module(j->content->source, ds__str_of(name));
     if (is_of_tokenizer(ds__str_of(name))) return true;
     return vectors && (strcmp(name, "modules.json") == 0 || strcmp(name, "sentence_bert_config.json") == 0 ||

@@ -17,6 +17,7 @@ typedef struct ds__folder_content {
     int32_t labels;
     const char *const *label_names;
     ds_problem problem;
+    bool embeds;         /* with a head: the vectors are meant to be used, too */
     ds_save_dtype dtype; /* INT8: as ds_model_quantize would write the F32 folder */
     const char *card;    /* NULL: none; a README.md of the source is not copied */
 } ds__folder_content;

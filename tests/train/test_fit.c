@@ -44,6 +44,7 @@ typedef struct change {
     bool resume, recomputes;
     float dropout;
     const char *teacher;
+    float keep_vectors;
     int64_t save_steps, steps; /* steps: 0: STEPS */
 } change;
 
@@ -60,8 +61,11 @@ static ds_status run(const scratch_folder *scratch, const char *output, change h
     snprintf(train, sizeof train, "%s", scratch_path(scratch, "train.csv"));
     snprintf(out, sizeof out, "%s", scratch_path(scratch, output));
     if (ds_context_create(&context_options, &context, error) != DS_OK) return error->status;
-    ds_trainer_options trainer = {
-        .learning_rate = 3e-3f, .dropout = how.dropout, .seed = 11, .gradient_checkpointing = how.recomputes};
+    ds_trainer_options trainer = {.learning_rate = 3e-3f,
+                                  .dropout = how.dropout,
+                                  .seed = 11,
+                                  .gradient_checkpointing = how.recomputes,
+                                  .keep_vectors = how.keep_vectors};
     ds_fit_options options = {.train = train,
                               .eval_split = 0.25,
                               .max_steps = how.steps ? how.steps : STEPS,
@@ -127,6 +131,61 @@ static void learns_and_is_a_model(void **state) {
     change taught = {.dropout = -1, .steps = 60, .teacher = scratch_path(&scratch, "out")};
     if (run(&scratch, "student", taught, &result, &error) != DS_OK) fail_msg("%s", error.message);
     assert_true(result.last_loss < 0.6 * result.first_loss && result.eval.accuracy > 0.7);
+    scratch_destroy(&scratch);
+}
+
+/* How far the vectors of a few texts are from those of MODEL, as the mean of 1 - cosine. */
+static double drift(const char *folder) {
+    static const ds_text texts[] = {{"the of and", 10}, {"to in is ?", 10}, {"and to .", 8}};
+    enum { TEXTS = 3, MOST = 512 };
+    static float vectors[2][TEXTS * MOST];
+    const char *folders[] = {MODEL, folder};
+    size_t columns = 0;
+    for (int i = 0; i < 2; i++) {
+        ds_context *context;
+        ds_model *model;
+        ds_session *session;
+        ds_error error;
+        assert_int_equal(ds_context_create(NULL, &context, &error), DS_OK);
+        assert_int_equal(ds_model_open(context, folders[i], NULL, &model, &error), DS_OK);
+        assert_int_equal(ds_session_create(model, &session, &error), DS_OK);
+        columns = (size_t)ds_model_describe(model)->hidden_size;
+        assert_true(columns <= MOST);
+        assert_int_equal(ds_embed(session, texts, TEXTS, NULL, vectors[i], NULL, &error), DS_OK);
+        ds_session_destroy(session);
+        ds_model_close(model);
+        ds_context_destroy(context);
+    }
+    double sum = 0;
+    for (size_t t = 0; t < TEXTS; t++) {
+        const float *a = vectors[0] + t * columns, *b = vectors[1] + t * columns;
+        double ab = 0, aa = 0, bb = 0;
+        for (size_t i = 0; i < columns; i++) {
+            ab += (double)a[i] * b[i];
+            aa += (double)a[i] * a[i];
+            bb += (double)b[i] * b[i];
+        }
+        sum += 1 - ab / sqrt(aa * bb);
+    }
+    return sum / TEXTS;
+}
+
+static void vectors_can_be_kept(void **state) {
+    (void)state;
+    scratch_folder scratch;
+    ds_fit_result result;
+    ds_error error;
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    must_run(&scratch, "free", (change){.dropout = -1, .steps = 60});
+    change kept = {.dropout = -1, .steps = 240, .teacher = MODEL, .keep_vectors = 0.1f};
+    if (run(&scratch, "kept", kept, &result, &error) != DS_OK) fail_msg("%s", error.message);
+    assert_true(result.last_loss < 0.7 * result.first_loss);
+    assert_true(!isnan(result.eval.loss)); /* the labels', since the teacher's vectors are no labels */
+    assert_true(drift(scratch_path(&scratch, "kept")) < 0.2 * drift(scratch_path(&scratch, "free")));
+    kept.teacher = NULL;
+    assert_int_equal(run(&scratch, "alone", kept, &result, &error), DS_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "teacher"));
     scratch_destroy(&scratch);
 }
 
@@ -282,11 +341,9 @@ static void every_task_learns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(learns_and_is_a_model),
-        cmocka_unit_test(nothing_but_the_seed_counts),
-        cmocka_unit_test(stopped_runs_go_on),
-        cmocka_unit_test(killed_runs_go_on),
-        cmocka_unit_test(torn_checkpoint_is_passed_over),
+        cmocka_unit_test(learns_and_is_a_model),       cmocka_unit_test(vectors_can_be_kept),
+        cmocka_unit_test(nothing_but_the_seed_counts), cmocka_unit_test(stopped_runs_go_on),
+        cmocka_unit_test(killed_runs_go_on),           cmocka_unit_test(torn_checkpoint_is_passed_over),
         cmocka_unit_test(every_task_learns),
     };
     return cmocka_run_group_tests_name("fit", tests, NULL, NULL);
