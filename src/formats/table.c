@@ -51,10 +51,7 @@ void ds__table_close(ds__table *table) {
     ds__free(table->heap, table, sizeof *table);
 }
 
-static const char *name_of(ds__table *table) {
-    const char *path = ds__buffer_cstr(&table->path);
-    return path ? path : "the table";
-}
+static const char *name_of(const ds__table *table) { return table->path.data; }
 
 static ds_status read_failed(ds__table *table, ds_error *error) {
     int code = errno; /* before anything else may change it */
@@ -283,6 +280,7 @@ static ds_status open_file(ds__table *table, const char *path, ds_error *error) 
     char reason[128];
     bool standard = strcmp(path, "-") == 0;
     ds__buffer_text(&table->path, standard ? "standard input" : path);
+    if (!ds__buffer_cstr(&table->path)) return ds__alloc_failed(table->heap, strlen(path) + 1, "a file's name", error);
     table->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (table->fd < 0)
         return ds__fail(error, errno == ENOENT ? DS_NOT_FOUND : DS_IO, "%s: cannot open: %s", path,

@@ -162,37 +162,38 @@ static void write_card(const ds_trainer *trainer, const ds_fit_options *options,
     put_figure(card, "Spearman's correlation", result->eval.spearman);
 }
 
-static bool move(const char *from, const char *to, const char *name, ds__heap *heap) {
+static ds_status move(const char *from, const char *to, const char *name, ds__heap *heap, ds_error *error) {
     ds__buffer old_path, new_path;
     ds__buffer_init(&old_path, heap);
     ds__buffer_init(&new_path, heap);
     const char *source = ds__path_join(&old_path, from, name), *target = ds__path_join(&new_path, to, name);
-    if (target && ds__folder_exists(target)) { /* of a run that was killed here */
-        ds_error ignored;
-        if (ds__save_remove(heap, target, &ignored) != DS_OK) target = NULL;
-    }
-    const bool moved = source && target && rename(source, target) == 0;
+    ds_status status =
+        source && target ? DS_OK : ds__alloc_failed(heap, strlen(to) + strlen(name) + 2, "a file's path", error);
+    if (status == DS_OK && ds__folder_exists(target)) /* of a run that was killed here */
+        status = ds__save_remove(heap, target, error);
+    if (status == DS_OK && rename(source, target) != 0) status = ds__file_failed(target, "write", error);
     ds__buffer_deinit(&old_path);
     ds__buffer_deinit(&new_path);
-    return moved;
+    return status;
 }
 
 /* Everything in `from` goes to `to` under its own name; config.json comes last. */
 static ds_status move_all(ds__heap *heap, const char *from, const char *to, ds_error *error) {
     DIR *folder = opendir(from);
     if (!folder) return ds__file_failed(from, "open", error);
-    bool ok = true, has_config = false;
-    for (struct dirent *entry; ok && (entry = readdir(folder));) {
+    ds_status status = DS_OK;
+    bool has_config = false;
+    for (struct dirent *entry; status == DS_OK && (entry = readdir(folder));) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         if (strcmp(entry->d_name, "config.json") == 0)
             has_config = true;
         else
-            ok = move(from, to, entry->d_name, heap);
+            status = move(from, to, entry->d_name, heap, error);
     }
     closedir(folder);
-    if (ok && has_config) ok = move(from, to, "config.json", heap);
-    if (ok) ok = rmdir(from) == 0;
-    return ok ? DS_OK : ds__file_failed(to, "move the model to", error);
+    if (status == DS_OK && has_config) status = move(from, to, "config.json", heap, error);
+    if (status == DS_OK && rmdir(from) != 0) status = ds__file_failed(from, "remove", error);
+    return status;
 }
 
 static ds_status save_model(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
