@@ -1,6 +1,5 @@
 /* deepseek train: a model folder and labelled rows to a better folder.  The work is ds_fit's; here are the signals that
  * end a run, and what is said on the way. */
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +11,6 @@ typedef struct training {
     cli_train_options options;
     cli_train_view view;
     ds_train_task task;
-    ds_train_step step; /* the last one */
-    int64_t total_steps;
 } training;
 
 /* The signal that asked to stop; 0: none. What handlers share with the run. */
@@ -57,11 +54,7 @@ static bool on_event(void *user, const ds_fit_event *event) {
         t->task = event->info->task;
         cli_train_show_plan(event->info);
         break;
-    case DS_FIT_STEP:
-        t->step = event->step;
-        t->total_steps = event->total_steps;
-        cli_train_show_step(&t->view, event);
-        break;
+    case DS_FIT_STEP: cli_train_show_step(&t->view, event); break;
     case DS_FIT_EVALUATED: cli_train_show_evaluation(&t->view, event); break;
     case DS_FIT_SAVED: cli_train_show_saved(&t->view, event); break;
     case DS_FIT_WARNING: cli_train_show_warning(&t->view, event->text); break;
@@ -69,10 +62,10 @@ static bool on_event(void *user, const ds_fit_event *event) {
     return stop_signal == 0;
 }
 
-static int say_stopped(const training *t) {
-    return cli_fail("stopped by %s after step %" PRId64 " of %" PRId64
-                    "; the same command with --resume goes on from the checkpoint in %s",
-                    stop_signal == SIGINT ? "SIGINT" : "SIGTERM", t->step.step, t->total_steps, t->options.output);
+/* error: ds_fit's, which says where the run stands. */
+static int say_stopped(const ds_error *error) {
+    return cli_fail("%s: %s; the same command with --resume goes on", stop_signal == SIGINT ? "SIGINT" : "SIGTERM",
+                    error->message);
 }
 
 static int write_summary(const training *t, const ds_fit_result *result) {
@@ -105,7 +98,7 @@ int cli_train(int argc, char **argv) {
     alarm(0); /* what was asked for too late has nothing left to stop */
     cli_train_view_clear(&t.view);
     if (status == DS_STOPPED)
-        code = say_stopped(&t);
+        code = say_stopped(&error);
     else if (status != DS_OK)
         code = cli_fail_error(&error);
     else

@@ -389,6 +389,7 @@ static ds_status train(fit *f, ds_error *error) {
     f->result->samples_per_s = made > 0 ? (double)f->samples / f->result->train_s : 0;
     if (!f->stopped || f->trainer->step == f->total_steps) return DS_OK;
     DS_TRY(save(f, false, error));
+    if (f->trainer->step == 0) return ds__fail(error, DS_STOPPED, "stopped before the first step");
     return ds__fail(error, DS_STOPPED, "stopped after step %lld of %lld; the checkpoint is %s/checkpoint-%lld",
                     (long long)f->trainer->step, (long long)f->total_steps, f->options->output,
                     (long long)f->saved_step);

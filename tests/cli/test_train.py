@@ -11,9 +11,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
@@ -192,6 +194,69 @@ class Usage(Case):
         self.refused(2, "RUN_DIR is empty", "report", "")
         self.refused(2, '--output is ""', "report", self.folder, "--output", "")
         self.refused(2, "one argument too many", "report", self.folder, "more")
+
+
+class Signals(Case):
+    """A run that is asked to end: it leaves in time, and --resume ends in the bits of a run that nobody disturbed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        words = ("the", "of", "and", "to", "in")
+        rows = [f"{words[i % 5]} {words[i % 3]} {'?' if i % 2 else '.'},{'question' if i % 2 else 'answer'}" for i in range(40)]
+        (self.folder / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+
+    def command(self, output: str, *options: str) -> list[str]:
+        return [str(PROGRAM), "train", str(MODELS / "bert_seq"), "--train", str(self.folder / "rows.csv"), "--max-steps", "600",
+                "--batch-size", "8", "--learning-rate", "1e-3", "--seed", "3", "--threads", "2",
+                "--output", str(self.folder / output), *options]
+
+    def weights(self, output: str) -> bytes:
+        return (self.folder / output / "model.safetensors").read_bytes()
+
+    def steps_of(self, output: str) -> int:
+        log = self.folder / output / "train_log.jsonl"
+        return log.read_bytes().count(b'"event":"step"') if log.exists() else 0
+
+    def ended_by(self, number: signal.Signals, output: str, *options: str) -> tuple[str, float]:
+        """What a run says that gets the signal somewhere in its steps, and the seconds that it took to leave."""
+        with subprocess.Popen(self.command(output, *options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            deadline = time.monotonic() + 60
+            while self.steps_of(output) < 120 and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+            sent = time.monotonic()
+            process.send_signal(number)
+            out, said = process.communicate(timeout=60)
+            seconds = time.monotonic() - sent
+        self.assertEqual((process.returncode, out), (1, b""), said)
+        self.assertFalse((self.folder / output / "config.json").exists(), "the run came to its end before the signal")
+        return said.decode(), seconds
+
+    def resumed(self, output: str) -> None:
+        result = subprocess.run(self.command(output, "--resume"), stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.weights(output), self.weights("whole"))
+
+    def test_a_signal_ends_a_run_with_a_checkpoint(self) -> None:
+        subprocess.run(self.command("whole"), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(signal=number.name):
+                output = number.name
+                said, seconds = self.ended_by(number, output, "--grace-seconds", "20", "--save-steps", "100000")
+                self.assertLess(seconds, 20)
+                stopped = re.search(rf"deepseek: {output}: stopped after step (\d+) of 600; the checkpoint is \S+/checkpoint-\1; "
+                                    "the same command with --resume goes on\n$", said)
+                self.assertTrue(stopped, said)
+                self.assertTrue((self.folder / output / f"checkpoint-{stopped[1]}" / "trainer_state.json").exists())
+                self.refused(1, "--resume", *self.command(output)[1:])
+                self.resumed(output)
+
+    def test_without_grace_it_ends_at_once(self) -> None:
+        subprocess.run(self.command("whole"), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+        said, _ = self.ended_by(signal.SIGTERM, "at_once", "--grace-seconds", "0", "--save-steps", "50")
+        self.assertIn("ended at once; --resume goes on from the last checkpoint", said)
+        self.assertNotIn("stopped after", said)
+        self.resumed("at_once")
 
 
 class Report(Case):
