@@ -122,6 +122,8 @@ typedef struct ds_train_step {
     float learning_rate;  /* that the step was made with */
     int64_t step;         /* steps made so far, this one included */
     size_t tokens;
+    /* Seconds. What gradient checkpointing computes again counts as backward; clipping as the optimiser's. */
+    double forward_s, backward_s, optimizer_s;
 } ds_train_step;
 
 /* Forward, backward and update.  The batch is cut into micro-batches at text boundaries; its loss is the mean over all

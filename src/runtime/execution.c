@@ -1,4 +1,5 @@
 /* The executor: binds sizes and pointers, then runs the nodes one by one. */
+#include "base/clock.h"
 #include "base/context_internal.h"
 #include "base/error.h"
 #include "runtime/blocks.h"
@@ -15,6 +16,8 @@ struct ds__execution {
     int64_t bound[DS__MAX_SYMBOLS];   /* what the plan is made for; -1: nothing yet */
     size_t plan_bytes;                /* what the plan needs of the workspace's buffer */
     ds__workspace *workspace;
+    size_t watched;      /* nodes up to the watched output's, that one included; SIZE_MAX: none is watched */
+    uint64_t reached_ns; /* 0: not yet in this run */
 };
 
 void ds__workspace_init(ds__workspace *workspace, ds__heap *heap) { *workspace = (ds__workspace){.heap = heap}; }
@@ -71,6 +74,7 @@ ds_status ds__execution_create(const ds__program *program, ds__workspace *worksp
     if (!execution) return ds__alloc_failed(heap, sizeof *execution, "an execution", error);
     execution->program = program;
     execution->workspace = workspace;
+    execution->watched = SIZE_MAX;
     ds__arena *arena = &execution->arena;
     ds__arena_init(arena, heap, 0);
     execution->tensors = ds__arena_zeroed(arena, (graph->value_count + 1) * sizeof *execution->tensors);
@@ -174,7 +178,23 @@ static void copy_dense(const ds_tensor *tensor, char *out) {
                columns * element);
 }
 
-static ds_status run_nodes(const ds__execution *execution, size_t first, size_t last, ds_error *error) {
+void ds__execution_watch(ds__execution *execution, size_t output) {
+    const ds_graph *graph = execution->program->graph;
+    size_t node = graph->node_count;
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (int32_t k = 0; k < graph->nodes[i].output_count; k++)
+            if (graph->nodes[i].outputs[k] == graph->outputs[output].value) node = i + 1;
+    execution->watched = node;
+}
+
+uint64_t ds__execution_reached_ns(const ds__execution *execution) { return execution->reached_ns; }
+
+/* The node is next. */
+static void look_at_clock(ds__execution *execution, size_t node) {
+    if (node >= execution->watched && execution->reached_ns == 0) execution->reached_ns = ds__clock_ns();
+}
+
+static ds_status run_nodes(ds__execution *execution, size_t first, size_t last, ds_error *error) {
     const ds__program *program = execution->program;
     const ds_graph *graph = program->graph;
     ds__pool *pool = graph->context->pool;
@@ -184,6 +204,7 @@ static ds_status run_nodes(const ds__execution *execution, size_t first, size_t 
                    .scratch_floats = program->scratch_floats};
     for (size_t i = first; i < last; i++) {
         if (graph->nodes[i].op->view) continue;
+        look_at_clock(execution, i);
         ds_status status = program->backends[i]->run(&execution->calls[i], &run, error);
         if (status != DS_OK) return ds__fail_in(error, status, "node %zu (%s)", i, graph->nodes[i].op->name);
     }
@@ -191,7 +212,7 @@ static ds_status run_nodes(const ds__execution *execution, size_t first, size_t 
 }
 
 /* Segments in blocks where they have the rows for it, everything else node by node. */
-static ds_status run_all(const ds__execution *execution, ds_error *error) {
+static ds_status run_all(ds__execution *execution, ds_error *error) {
     const ds__program *program = execution->program;
     const ds__storage *storage = &program->storage;
     const ds__blocks blocks = {.graph = program->graph,
@@ -208,6 +229,7 @@ static ds_status run_all(const ds__execution *execution, ds_error *error) {
         int64_t rows = ds__dim_size(segment->rows, execution->symbols);
         if (rows < storage->blocks_from) continue;
         DS_TRY(run_nodes(execution, next, (size_t)segment->first, error));
+        look_at_clock(execution, (size_t)segment->first);
         DS_TRY(ds__blocks_run(&blocks, segment, rows, error));
         next = (size_t)segment->last;
     }
@@ -221,7 +243,9 @@ ds_status ds__execution_run(ds__execution *execution, const int64_t *symbols, co
     DS_TRY(ds__execution_reserve(execution, symbols, error));
     DS_TRY(bind_shapes(execution, symbols, error));
     bind_pointers(execution, inputs, outputs);
+    execution->reached_ns = 0;
     DS_TRY(run_all(execution, error));
+    look_at_clock(execution, graph->node_count);
     for (size_t i = 0; i < graph->output_count; i++) { /* views, and a value that is named twice */
         const ds_tensor *tensor = &execution->tensors[graph->outputs[i].value];
         if (tensor->data != outputs[i]) copy_dense(tensor, outputs[i]);

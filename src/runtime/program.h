@@ -56,6 +56,11 @@ ds_status ds__execution_reserve(ds__execution *execution, const int64_t *symbols
 /* inputs: data pointers in the order of the graph's input values; outputs: in the order of its outputs. All dense. */
 ds_status ds__execution_run(ds__execution *execution, const int64_t *symbols, const void *const *inputs,
                             void *const *outputs, ds_error *error) DS_MUST_CHECK;
+/* From now on runs look at the clock when everything up to the node that makes this output is done (with the segment
+ * that it lies in). */
+void ds__execution_watch(ds__execution *execution, size_t output);
+/* When that was in the last run; see ds__clock_ns. */
+uint64_t ds__execution_reached_ns(const ds__execution *execution);
 /* The arithmetic of the last run (a multiply-add is two operations); its inputs must still be there. */
 double ds__execution_flops(const ds__execution *execution);
 

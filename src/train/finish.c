@@ -222,22 +222,29 @@ static int64_t peak_rss_mb(void) {
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss / 1024 : 0;
 }
 
-static ds_status put_end(const ds_trainer *trainer, const ds_fit_result *result, const ds__finish_times *times,
-                         ds__run_log *log, double seconds, ds_error *error) {
-    ds__heap *heap = &trainer->context->heap;
+ds_status ds__finish_put_times(ds__heap *heap, const ds__finish_times *times, ds__run_log *log, ds_error *error) {
     ds__buffer line;
     ds__buffer_init(&line, heap);
     ds__json_writer json = {&line, false};
     ds__json_open_object(&json);
     put_text(&json, "event", "time");
-    put_number(&json, "steps_s", times->steps);
+    put_number(&json, "forward_s", times->forward);
+    put_number(&json, "backward_s", times->backward);
+    put_number(&json, "optimizer_s", times->optimizer);
     put_number(&json, "data_s", times->data);
     put_number(&json, "eval_s", times->evaluation);
     put_number(&json, "save_s", times->saving);
     ds__json_close_object(&json);
     ds_status status = ds__run_log_put(log, &line, error);
-    ds__buffer_clear(&line);
-    json.needs_comma = false;
+    ds__buffer_deinit(&line);
+    return status;
+}
+
+static ds_status put_end(ds__heap *heap, const ds_fit_result *result, ds__run_log *log, double seconds,
+                         ds_error *error) {
+    ds__buffer line;
+    ds__buffer_init(&line, heap);
+    ds__json_writer json = {&line, false};
     ds__json_open_object(&json);
     put_text(&json, "event", "end");
     put_int(&json, "steps", result->steps);
@@ -245,7 +252,7 @@ static ds_status put_end(const ds_trainer *trainer, const ds_fit_result *result,
     put_number(&json, "samples_per_s", result->samples_per_s);
     put_int(&json, "peak_rss_mb", peak_rss_mb());
     ds__json_close_object(&json);
-    if (status == DS_OK) status = ds__run_log_put(log, &line, error);
+    ds_status status = ds__run_log_put(log, &line, error);
     ds__buffer_deinit(&line);
     return status;
 }
@@ -253,5 +260,6 @@ static ds_status put_end(const ds_trainer *trainer, const ds_fit_result *result,
 ds_status ds__finish(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
                      const ds__finish_times *times, ds__run_log *log, double seconds, ds_error *error) {
     DS_TRY(save_model(trainer, options, result, error));
-    return put_end(trainer, result, times, log, seconds, error);
+    DS_TRY(ds__finish_put_times(&trainer->context->heap, times, log, error));
+    return put_end(&trainer->context->heap, result, log, seconds, error);
 }

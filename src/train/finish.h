@@ -7,7 +7,7 @@
 
 /* Seconds that went into the parts of a run. */
 typedef struct ds__finish_times {
-    double data, steps, evaluation, saving;
+    double data, forward, backward, optimizer, evaluation, saving;
 } ds__finish_times;
 
 /* Makes the folder. Without `resume` it must hold neither a model nor checkpoints. */
@@ -15,6 +15,9 @@ ds_status ds__finish_check_output(ds__heap *heap, const char *output, bool resum
 /* Opens OUTPUT/train_log.jsonl and writes what the run is. */
 ds_status ds__finish_start_log(const ds_trainer *trainer, const ds_fit_options *options, int64_t total_steps,
                                int64_t first_step, ds__run_log **log, ds_error *error) DS_MUST_CHECK;
+/* The log's line of where time went. */
+ds_status ds__finish_put_times(ds__heap *heap, const ds__finish_times *times, ds__run_log *log,
+                               ds_error *error) DS_MUST_CHECK;
 /* Writes the model into OUTPUT (config.json last, so that a folder with it is whole), and the log's last lines. */
 ds_status ds__finish(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
                      const ds__finish_times *times, ds__run_log *log, double seconds, ds_error *error) DS_MUST_CHECK;

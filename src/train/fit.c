@@ -44,6 +44,7 @@ typedef struct fit {
     uint64_t started_ns;
     int64_t first_step; /* of this process */
     size_t samples;     /* in this process */
+    double busy;        /* seconds of steps and of reading their rows, in this process */
     double losses[LAST_LOSSES];
     double best; /* the best evaluation so far; NAN: none */
     int64_t saved_step;
@@ -336,24 +337,25 @@ static ds_status resume(fit *f, ds_error *error) {
 
 static ds_status one_step(fit *f, ds_error *error) {
     const int64_t step = f->trainer->step;
-    uint64_t start = ds__clock_ns();
+    const uint64_t start = ds__clock_ns();
     DS_TRY(fill_batch(f, step, error));
     f->times.data += seconds_since(start);
-    start = ds__clock_ns();
     const ds_train_batch view = ds__fit_batch_view(&f->batch);
     ds_status status = ds__trainer_step(f->trainer, &view, &f->event.step, error);
-    f->times.steps += seconds_since(start);
     if (status == DS_DIVERGED && f->saved_step > 0)
         return ds__fail_in(error, status, "the last good checkpoint is %s/checkpoint-%lld", f->options->output,
                            (long long)f->saved_step);
     DS_TRY(status);
+    f->busy += seconds_since(start);
+    f->times.forward += f->event.step.forward_s;
+    f->times.backward += f->event.step.backward_s;
+    f->times.optimizer += f->event.step.optimizer_s;
     f->samples += f->batch.rows;
     f->losses[step % LAST_LOSSES] = f->event.step.loss;
     if (step == f->first_step) f->result->first_loss = f->event.step.loss;
     f->event.epoch = (double)(step + 1) / (double)f->steps_of_epoch;
-    const double busy = f->times.data + f->times.steps;
-    f->event.samples_per_s = (double)f->samples / busy;
-    f->event.seconds_left = busy / (double)(step + 1 - f->first_step) * (double)(f->total_steps - step - 1);
+    f->event.samples_per_s = (double)f->samples / f->busy;
+    f->event.seconds_left = f->busy / (double)(step + 1 - f->first_step) * (double)(f->total_steps - step - 1);
     tell(f, DS_FIT_STEP);
     ds__run_log_step(&f->line, &f->event);
     return put_line(f, error);
@@ -385,10 +387,11 @@ static ds_status train(fit *f, ds_error *error) {
     for (int64_t i = 0; i < last; i++) f->result->last_loss += f->losses[(f->trainer->step - 1 - i) % LAST_LOSSES];
     f->result->last_loss /= last > 0 ? (double)last : 1;
     f->result->steps = f->trainer->step;
-    f->result->train_s = f->times.data + f->times.steps;
+    f->result->train_s = f->busy;
     f->result->samples_per_s = made > 0 ? (double)f->samples / f->result->train_s : 0;
     if (!f->stopped || f->trainer->step == f->total_steps) return DS_OK;
     DS_TRY(save(f, false, error));
+    DS_TRY(ds__finish_put_times(&f->context->heap, &f->times, f->log, error));
     if (f->trainer->step == 0) return ds__fail(error, DS_STOPPED, "stopped before the first step");
     return ds__fail(error, DS_STOPPED, "stopped after step %lld of %lld; the checkpoint is %s/checkpoint-%lld",
                     (long long)f->trainer->step, (long long)f->total_steps, f->options->output,

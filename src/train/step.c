@@ -1,6 +1,7 @@
 /* One step: micro-batches through the training program, then the update; and evaluation on the same weights. */
 #include <math.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "train/trainer.h"
 
@@ -115,6 +116,8 @@ static ds_status bind(ds_trainer *trainer, const ds__built *built, const part *p
     return DS_OK;
 }
 
+static double seconds(uint64_t from_ns, uint64_t to_ns) { return (double)(to_ns - from_ns) * 1e-9; }
+
 static ds_status run(ds_trainer *trainer, const ds__built *built, const part *p, ds_error *error) {
     const bool pairs = strcmp(ds__program_graph(built->program)->symbols[built->texts_symbol], "P") == 0;
     int64_t symbols[DS__MAX_SYMBOLS] = {0};
@@ -138,21 +141,24 @@ static double total_weight(const ds_trainer *trainer, const ds_train_batch *batc
     return total;
 }
 
-/* All micro-batches: gradients of the whole batch, and its loss. */
-static ds_status differentiate(ds_trainer *trainer, const ds_train_batch *batch, double *loss, ds_error *error) {
+/* All micro-batches: gradients of the whole batch, its loss, and the time that went into both directions. */
+static ds_status differentiate(ds_trainer *trainer, const ds_train_batch *batch, ds_train_step *step, ds_error *error) {
     const double total = total_weight(trainer, batch);
     if (!(total > 0)) return ds__fail(error, DS_INVALID_ARGUMENT, "no row of the batch has a label");
-    *loss = 0;
     for (size_t first = 0; first < batch->tokens.texts;) {
         const part p = next_part(trainer, batch, first);
         const int32_t rng[3] = {(int32_t)(uint32_t)trainer->options.seed,
                                 (int32_t)(uint32_t)(trainer->options.seed >> 32), (int32_t)trainer->draw++};
         ds__built *built;
         DS_TRY(ds__trainer_program(trainer, first ? DS__TRAIN_MORE : DS__TRAIN_FIRST, &built, error));
+        const uint64_t start = ds__clock_ns();
         DS_TRY(bind(trainer, built, &p, rng, total, error));
         built->outputs[built->loss] = trainer->losses;
         DS_TRY(run(trainer, built, &p, error));
-        *loss += loss_of(trainer, &p);
+        const uint64_t turn = ds__execution_reached_ns(built->execution);
+        step->forward_s += seconds(start, turn);
+        step->backward_s += seconds(turn, ds__clock_ns());
+        step->loss += loss_of(trainer, &p);
         first = p.last;
     }
     return DS_OK;
@@ -160,31 +166,29 @@ static ds_status differentiate(ds_trainer *trainer, const ds_train_batch *batch,
 
 ds_status ds__trainer_step(ds_trainer *trainer, const ds_train_batch *batch, ds_train_step *step, ds_error *error) {
     const ds_trainer_options *options = &trainer->options;
-    double loss = 0, norm;
+    ds_train_step made = {.step = trainer->step + 1};
     DS_TRY(check_batch(trainer, batch, true, error));
     if (options->keep_vectors > 0 && !batch->targets)
         return ds__fail(error, DS_INVALID_ARGUMENT, "keep_vectors is %g, but the batch has no targets: vectors to keep",
                         (double)options->keep_vectors);
-    DS_TRY(differentiate(trainer, batch, &loss, error));
-    norm = ds__gradient_norm(&trainer->parameters, trainer->context->pool);
-    if (!isfinite(loss) || !isfinite(norm))
+    DS_TRY(differentiate(trainer, batch, &made, error));
+    const uint64_t start = ds__clock_ns();
+    made.gradient_norm = ds__gradient_norm(&trainer->parameters, trainer->context->pool);
+    if (!isfinite(made.loss) || !isfinite(made.gradient_norm))
         return ds__fail(
             error, DS_DIVERGED,
             "step %lld: the loss is %g and the gradients' norm %g; a lower learning rate than %g or a warm-up "
             "may help",
-            (long long)trainer->step + 1, loss, norm, (double)options->learning_rate);
-    const double factor =
-        ds__schedule_at(options->schedule, trainer->step + 1, options->warmup_steps, options->total_steps);
-    const float rate = (float)(options->learning_rate * factor);
-    const double scale = options->max_grad_norm > 0 ? options->max_grad_norm / (norm + 1e-6) : 1;
-    trainer->step++;
-    ds__optimizer_step(&trainer->parameters, trainer->context->pool, trainer->step, rate, scale < 1 ? (float)scale : 1);
-    if (step)
-        *step = (ds_train_step){.loss = loss,
-                                .gradient_norm = norm,
-                                .learning_rate = rate,
-                                .step = trainer->step,
-                                .tokens = (size_t)batch->tokens.seq_start[batch->tokens.texts]};
+            (long long)made.step, made.loss, made.gradient_norm, (double)options->learning_rate);
+    const double factor = ds__schedule_at(options->schedule, made.step, options->warmup_steps, options->total_steps);
+    const double scale = options->max_grad_norm > 0 ? options->max_grad_norm / (made.gradient_norm + 1e-6) : 1;
+    made.learning_rate = (float)(options->learning_rate * factor);
+    made.tokens = (size_t)batch->tokens.seq_start[batch->tokens.texts];
+    trainer->step = made.step;
+    ds__optimizer_step(&trainer->parameters, trainer->context->pool, made.step, made.learning_rate,
+                       scale < 1 ? (float)scale : 1);
+    made.optimizer_s = seconds(start, ds__clock_ns());
+    if (step) *step = made;
     return DS_OK;
 }
 

@@ -174,6 +174,8 @@ ds_status ds__trainer_program(ds_trainer *trainer, ds__train_program which, ds__
     DS_TRY(ds__program_create(graph, trainer->store, &options, &built->program, error));
     status = ds__execution_create(built->program, &trainer->workspace, &built->execution, error);
     if (status == DS_OK) status = bind_gradients(trainer, built, error);
+    if (status == DS_OK && built->loss != SIZE_MAX)
+        ds__execution_watch(built->execution, built->loss); /* behind it lies the backward part */
     if (status != DS_OK) ds__built_drop(built, &trainer->context->heap);
     return status;
 }

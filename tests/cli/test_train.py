@@ -251,6 +251,19 @@ class Signals(Case):
                 self.refused(1, "--resume", *self.command(output)[1:])
                 self.resumed(output)
 
+    def test_the_log_tells_where_time_went(self) -> None:
+        self.ended_by(signal.SIGTERM, "timed", "--save-steps", "100000")
+        subprocess.run(self.command("timed", "--resume"), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+        log = [json.loads(line) for line in (self.folder / "timed" / "train_log.jsonl").read_text().splitlines()]
+        times = [line for line in log if line["event"] == "time"]
+        self.assertEqual(len(times), 2, "one of each start")
+        for name in ("forward_s", "backward_s", "optimizer_s", "data_s", "save_s"):
+            self.assertTrue(all(line[name] > 0 for line in times), (name, times))
+        self.assertEqual(run("report", self.folder / "timed").returncode, 0)
+        page = (self.folder / "timed" / "report.html").read_text()
+        for name in ("Forward", "Backward", "Optimizer"):
+            self.assertIn(name, page)
+
     def test_without_grace_it_ends_at_once(self) -> None:
         subprocess.run(self.command("whole"), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
         said, _ = self.ended_by(signal.SIGTERM, "at_once", "--grace-seconds", "0", "--save-steps", "50")

@@ -50,6 +50,11 @@ typedef struct change {
 
 static bool stop_at(void *user, const ds_fit_event *event) {
     const change *how = user;
+    if (event->kind == DS_FIT_STEP) {
+        const ds_train_step *s = &event->step;
+        assert_true(s->forward_s > 0 && s->backward_s > 0 && s->optimizer_s > 0);
+        assert_true(s->forward_s + s->backward_s + s->optimizer_s < event->seconds);
+    }
     return !(how->stop_at && event->kind == DS_FIT_STEP && event->step.step >= how->stop_at);
 }
 
