@@ -18,7 +18,7 @@ typedef struct ds__model_config {
     int32_t position_rows;   /* rows of the position table */
     int32_t first_position;  /* the table's row of a text's first token: 0, or pad_token_id + 1 in RoBERTa */
     int32_t type_vocab_size; /* 0: the architecture has no token types */
-    int32_t pad_token_id;    /* -1: none is named; only for working out first_position */
+    int32_t pad_token_id;    /* -1: none; only for first_position and, in training, for the row without a gradient */
     float layer_norm_epsilon;
     ds__activation activation; /* of the feed-forward part */
     /* For training: what is dropped of embeddings and dense outputs, of attention's probabilities, in front of the
@@ -53,10 +53,10 @@ typedef struct ds__training_wish {
                         ds_error *error);
     /* Rank and scale (alpha / rank) of low-rank adapters beside the dense layer called `name`; 0: none. May be NULL. */
     int32_t (*adapter)(void *own, const char *name, float *scale);
-    bool drops;              /* dropout as the configuration says, drawn from the input "rng": int32 [3] */
-    bool quantizes;          /* matrices of the encoder and what they are multiplied with are rounded as int8 */
-    bool new_head;           /* the head's stored weights are passed over */
-    bool pairs;              /* the number of texts is 2 * P instead of B */
+    bool drops;     /* dropout as the configuration says, drawn from the input "rng": int32 [3] */
+    bool quantizes; /* matrices of the encoder and what they are multiplied with are rounded as int8 */
+    bool new_head;  /* the head's stored weights are passed over */
+    bool pairs;     /* the number of texts is 2 * P instead of B */
 } ds__training_wish;
 
 /* While a graph is being built. Sticky: errors are the graph's. */
@@ -93,6 +93,7 @@ struct ds__architecture {
     const char *model_type;
     const char *class_name;            /* "Bert": what the names of its classes begin with */
     const char *weight_prefix;         /* "bert.": tensors are found with or without it */
+    int32_t pad_token_id;              /* where config.json has no such key */
     const char *sequence_weight;       /* a tensor that, beside a classifier, only the head on sequences has */
     const char *keys[DS__CONFIG_KEYS]; /* NULL: the name that BERT has for it */
     const char *rate_keys[3];          /* of hidden_dropout, attention_dropout, classifier_dropout; NULL: BERT's name */

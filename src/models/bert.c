@@ -23,6 +23,7 @@ const ds__architecture ds__architecture_bert = {
     .model_type = "bert",
     .class_name = "Bert",
     .weight_prefix = "bert.",
+    .pad_token_id = 0,
     .sequence_weight = "pooler.dense.weight",
     .encode = encode,
     .classify = classify,

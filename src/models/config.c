@@ -221,6 +221,7 @@ static ds_status read_text(reading *r, ds__str text, ds_error *error) {
         return identity;
     }
     DS_TRY(choose_architecture(r, error));
+    config->pad_token_id = r->architecture->pad_token_id;
     config->head = config->architecture ? head_of_class(config->architecture) : DS_HEAD_NONE;
     r->has_labels = !config->architecture || config->head != DS_HEAD_NONE;
     DS_TRY(read_keys(r, text, error));
@@ -238,7 +239,6 @@ ds_status ds__model_config_read(ds__arena *arena, const char *folder, ds__model_
                                 const ds__architecture **architecture, ds_error *error) {
     *config = (ds__model_config){
         .type_vocab_size = 2,
-        .pad_token_id = -1,
         .layer_norm_epsilon = 1e-12f,
         .activation = DS__ACTIVATION_GELU,
         .hidden_dropout = 0.1f,

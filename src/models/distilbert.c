@@ -48,6 +48,7 @@ const ds__architecture ds__architecture_distilbert = {
     .model_type = "distilbert",
     .class_name = "DistilBert",
     .weight_prefix = "distilbert.",
+    .pad_token_id = 0,
     .sequence_weight = "pre_classifier.weight",
     .keys =
         {

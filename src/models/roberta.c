@@ -33,6 +33,7 @@ const ds__architecture ds__architecture_roberta = {
     .model_type = "roberta",
     .class_name = "Roberta",
     .weight_prefix = "roberta.",
+    .pad_token_id = DEFAULT_PAD_TOKEN,
     .sequence_weight = "classifier.out_proj.weight",
     .configure = configure,
     .encode = encode,

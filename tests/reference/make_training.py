@@ -70,6 +70,7 @@ class Case:
     freeze: str = ""  # a regular expression for the start of names
     layer_decay: float = 1
     lora: bool = False
+    pads: bool = False  # every seventh token is the padding token, and is attended to
 
 
 CASES = {
@@ -98,6 +99,8 @@ CASES = {
     "freeze": Case("bert_seq", "classes", freeze=r"bert\.embeddings\."),
     "layer_decay": Case("bert_seq", "classes", layer_decay=0.9),
     "lora": Case("bert_seq", "classes", lora=True),
+    "padding_token": Case("bert_seq", "classes", pads=True),
+    "padding_token_distilbert": Case("distilbert_seq", "classes", pads=True),
 }
 
 
@@ -126,6 +129,8 @@ def batches(name: str, case: Case, labels: int, hidden: int) -> dict[str, np.nda
         batch_start.append(len(seq_start) - 1)
     n = batch_start[-1]
     data = {k: np.array(v, np.int32) for k, v in rows.items() if v}
+    if case.pads:
+        data["ids"][3::7] = tok.pad_token_id
     data |= {"seq_start": np.int32(seq_start), "batch_start": np.int32(batch_start)}
     vectors = r.standard_normal((n, hidden))
     make = {"classes": lambda: ("labels", r.integers(0, labels, n)),

@@ -68,6 +68,8 @@ static const training_case cases[] = {
     {"freeze", "bert_seq", {.freeze = embeddings, .freeze_count = 1}},
     {"layer_decay", "bert_seq", {.layer_decay = 0.9f}},
     {"lora", "bert_seq", {.lora_rank = 4, .lora_alpha = 8}},
+    {"padding_token", "bert_seq", {0}},
+    {"padding_token_distilbert", "distilbert_seq", {0}},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
