@@ -10,12 +10,14 @@
 
 #include "base/buffer.h"
 #include "deepseek/tensor.h"
+#include "formats/safetensors.h"
 
 typedef struct ds__kept_tensor {
     const char *name;
     int rank;
     int64_t shape[DS_MAX_RANK];
-    float *data; /* dense */
+    float *data;                  /* dense */
+    const ds__safetensor *stored; /* not NULL: these bytes in place of data, as they are */
 } ds__kept_tensor;
 
 typedef struct ds__checkpoint {

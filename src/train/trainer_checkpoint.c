@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "train/trainer_checkpoint.h"
 #include "train/write_folder.h"
+#include "train/write_tensors.h"
 
 /* One line that two runs share only when a step of one is a step of the other. */
 static void describe(const ds_trainer *trainer, ds__buffer *out) {
@@ -168,8 +169,8 @@ static const ds__parameter *adapter_of(const ds__parameters *parameters, const d
     return ds__parameters_find(parameters, name);
 }
 
-/* The tensors of the whole model, adapters merged. */
-static ds_status whole_model(ds_trainer *trainer, ds__arena *memory, ds__kept_tensor *tensors, size_t *count,
+/* The trainer's own tensors, adapters merged. */
+static ds_status own_tensors(ds_trainer *trainer, ds__arena *memory, ds__kept_tensor *tensors, size_t *count,
                              ds_error *error) {
     const ds__parameters *parameters = &trainer->parameters;
     for (size_t i = 0; i < parameters->count; i++) {
@@ -182,6 +183,44 @@ static ds_status whole_model(ds_trainer *trainer, ds__arena *memory, ds__kept_te
             return ds__alloc_failed(&trainer->context->heap, p->elements * sizeof(float), p->name, error);
         tensors[(*count)++] = kept;
     }
+    return DS_OK;
+}
+
+/* A parameter of the trainer's is made of it, or of the codes that it holds the scales of. */
+static bool is_taken(const ds__parameters *parameters, ds__str name) {
+    for (size_t i = 0; i < parameters->count; i++) {
+        const size_t size = strlen(parameters->items[i].name);
+        if (name.size < size || memcmp(name.data, parameters->items[i].name, size) != 0) continue;
+        if (name.size == size || strcmp(name.data + size, "_scale") == 0) return true;
+    }
+    return false;
+}
+
+/* Tensors of the folder that no graph has used, of `element` bytes each; they go over as they are. A head makes another
+ * class of the model, which need not have them. */
+static void other_tensors(const ds_trainer *trainer, size_t element, ds__kept_tensor *tensors, size_t *count) {
+    const ds__weights *weights = trainer->folder.weights;
+    for (size_t i = 0; i < ds__weights_count(weights) && trainer->folder.config.head == DS_HEAD_NONE; i++) {
+        const ds__safetensor *t = ds__weights_at(weights, i);
+        ds__kept_tensor kept = {.name = t->name.data, .rank = t->rank, .stored = t};
+        if (ds__kept_element(&kept, DS_SAVE_FLOAT32) != element || is_taken(&trainer->parameters, t->name)) continue;
+        memcpy(kept.shape, t->shape, sizeof kept.shape);
+        tensors[(*count)++] = kept;
+    }
+}
+
+/* The tensors of the whole model, wide types first. */
+static ds_status whole_model(ds_trainer *trainer, ds__arena *memory, ds_save_dtype dtype, ds__folder_content *content,
+                             ds_error *error) {
+    const size_t most = trainer->parameters.count + ds__weights_count(trainer->folder.weights) + 1;
+    ds__kept_tensor *tensors = ds__arena_zeroed(memory, most * sizeof *tensors);
+    if (!tensors) return ds__alloc_failed(&trainer->context->heap, most * sizeof *tensors, "a model's tensors", error);
+    const size_t own = dtype == DS_SAVE_FLOAT16 || dtype == DS_SAVE_BFLOAT16 ? 2 : 4;
+    for (size_t element = 8; element > 0; element /= 2) {
+        other_tensors(trainer, element, tensors, &content->tensor_count);
+        if (element == own) DS_TRY(own_tensors(trainer, memory, tensors, &content->tensor_count, error));
+    }
+    content->tensors = tensors;
     return DS_OK;
 }
 
@@ -242,10 +281,7 @@ ds_status ds__trainer_save(ds_trainer *trainer, const char *path, const ds_save_
         status = save_adapters(trainer, path, &memory, error);
     } else {
         ds__folder_content content = {.source = &trainer->folder, .dtype = options->dtype, .card = options->card};
-        ds__kept_tensor *tensors = ds__arena_zeroed(&memory, (trainer->parameters.count + 1) * sizeof *tensors);
-        if (!tensors) status = ds__alloc_failed(&trainer->context->heap, sizeof *tensors, "a model's tensors", error);
-        if (status == DS_OK) status = whole_model(trainer, &memory, tensors, &content.tensor_count, error);
-        content.tensors = tensors;
+        status = whole_model(trainer, &memory, options->dtype, &content, error);
         if (trainer->folder.config.head != DS_HEAD_NONE) {
             content.class_name = class_name(trainer, &memory);
             content.labels = trainer->info.labels;

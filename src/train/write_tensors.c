@@ -17,6 +17,11 @@ static const float F16_END = 65520.0f;
 static const char *const dtype_names[] = {
     [DS_SAVE_FLOAT32] = "F32", [DS_SAVE_FLOAT16] = "F16", [DS_SAVE_BFLOAT16] = "BF16"};
 
+size_t ds__kept_element(const ds__kept_tensor *tensor, ds_save_dtype dtype) {
+    if (!tensor->stored) return dtype == DS_SAVE_FLOAT32 ? 4 : 2;
+    return tensor->stored->known_dtype ? ds_dtype_size(tensor->stored->dtype) : 1;
+}
+
 bool ds__kept_bytes(const ds__kept_tensor *tensor, size_t element, size_t *bytes) {
     *bytes = element;
     for (int i = 0; i < tensor->rank; i++)
@@ -60,19 +65,21 @@ static ds_status put_halves(ds__save *save, const ds__kept_tensor *tensor, size_
 
 static ds_status put_data(ds__save *save, const ds__kept_tensor *tensors, size_t count, ds_save_dtype dtype,
                           ds__checksum *sum, ds_error *error) {
-    ds_status status = DS_OK;
-    if (dtype == DS_SAVE_FLOAT32) {
-        for (size_t i = 0, bytes; i < count && status == DS_OK; i++)
-            if (ds__kept_bytes(&tensors[i], sizeof(float), &bytes))
-                status = put(save, tensors[i].data, bytes, sum, error);
-        return status;
-    }
-    const size_t room = PIECE_ELEMENTS * sizeof(uint16_t);
+    const size_t room = dtype == DS_SAVE_FLOAT32 ? 0 : PIECE_ELEMENTS * sizeof(uint16_t);
     uint16_t *halves = ds__alloc(save->heap, room);
     if (!halves) return ds__alloc_failed(save->heap, room, "weights on their way to a file", error);
-    for (size_t i = 0, elements; i < count && status == DS_OK; i++)
-        if (ds__kept_bytes(&tensors[i], 1, &elements))
-            status = put_halves(save, &tensors[i], elements, dtype, halves, sum, error);
+    ds_status status = DS_OK;
+    for (size_t i = 0, elements; i < count && status == DS_OK; i++) {
+        const ds__kept_tensor *t = &tensors[i];
+        if (t->stored)
+            status = put(save, t->stored->data, t->stored->bytes, sum, error);
+        else if (!ds__kept_bytes(t, 1, &elements))
+            continue; /* the header was refused */
+        else if (dtype == DS_SAVE_FLOAT32)
+            status = put(save, t->data, elements * sizeof(float), sum, error);
+        else
+            status = put_halves(save, t, elements, dtype, halves, sum, error);
+    }
     ds__free(save->heap, halves, room);
     return status;
 }
@@ -88,9 +95,13 @@ static ds_status put_header(ds__save *save, const ds__kept_tensor *tensors, size
     for (size_t i = 0; status == DS_OK && i < count; i++) {
         stored[i] = (ds__stored_tensor){.name = tensors[i].name, .dtype = dtype_names[dtype], .rank = tensors[i].rank};
         memcpy(stored[i].shape, tensors[i].shape, sizeof stored[i].shape);
-        if (!ds__kept_bytes(&tensors[i], dtype == DS_SAVE_FLOAT32 ? 4 : 2, &stored[i].bytes))
+        if (tensors[i].stored) {
+            stored[i].dtype = tensors[i].stored->dtype_name.data;
+            stored[i].bytes = tensors[i].stored->bytes;
+        } else if (!ds__kept_bytes(&tensors[i], ds__kept_element(&tensors[i], dtype), &stored[i].bytes)) {
             status = ds__fail(error, DS_INVALID_ARGUMENT, "tensor \"%s\" has more elements than can be addressed",
                               tensors[i].name);
+        }
     }
     if (status == DS_OK) status = ds__safetensors_header(stored, count, &header, error);
     if (status == DS_OK) status = put(save, header.data, header.size, sum, error);

@@ -45,13 +45,13 @@ typedef struct run {
 } run;
 
 static void run_init(run *r, uint64_t seed) {
-    static const ds__kept_tensor shapes[TENSORS] = {{"embeddings.word \"x\"", 2, {40, 32}, NULL},
-                                                    {"scale", 0, {0}, NULL},
-                                                    {"empty", 2, {0, 7}, NULL},
-                                                    {"cube", 3, {3, 5, 7}, NULL},
-                                                    {"m.word", 2, {40, 15}, NULL},
-                                                    {"m.scale", 1, {1}, NULL},
-                                                    {"v.cube", 4, {1, 9, 1, 11}, NULL}};
+    static const ds__kept_tensor shapes[TENSORS] = {{"embeddings.word \"x\"", 2, {40, 32}, NULL, NULL},
+                                                    {"scale", 0, {0}, NULL, NULL},
+                                                    {"empty", 2, {0, 7}, NULL, NULL},
+                                                    {"cube", 3, {3, 5, 7}, NULL, NULL},
+                                                    {"m.word", 2, {40, 15}, NULL, NULL},
+                                                    {"m.scale", 1, {1}, NULL, NULL},
+                                                    {"v.cube", 4, {1, 9, 1, 11}, NULL, NULL}};
     ds__random random = {seed};
     size_t at = 0;
     memcpy(r->tensors, shapes, sizeof shapes);

@@ -14,8 +14,10 @@
 
 #include <cmocka.h>
 
+#include "base/context_internal.h"
 #include "base/random.h"
 #include "deepseek/deepseek.h"
+#include "formats/safetensors_index.h"
 #include "support/scratch_folder.h"
 
 #define MODEL DS_TEST_DATA "/models/bert_seq"
@@ -344,12 +346,59 @@ static void every_task_learns(void **state) {
     assert_true(quality > 0.5);
 }
 
+/* Vectors need no pooler and no head, but what the folder has of them is in the result, as it was. */
+static void vectors_keep_all_tensors(void **state) {
+    (void)state;
+    static const char *const models[] = {"st_mean", "bert_legacy", "bert_prefix", "bert_f16", "bert_seq"};
+    static const int32_t ids[] = {2, 7, 8, 3, 2, 9, 3}, starts[] = {0, 4, 7};
+    const ds_trainer_options how = {.task = DS_TRAIN_EMBEDDING, .schedule = DS_SCHEDULE_CONSTANT};
+    const ds_train_batch batch = {.tokens = {.ids = ids, .seq_start = starts, .texts = 2}, .targets = (float[]){1}};
+    const ds_save_dtype dtypes[] = {DS_SAVE_FLOAT32, DS_SAVE_BFLOAT16, DS_SAVE_INT8};
+    ds_context *context;
+    ds_error error;
+    assert_int_equal(ds_context_create(NULL, &context, &error), DS_OK);
+    for (size_t k = 0; k < 3 * sizeof models / sizeof *models; k++) {
+        char model[512];
+        scratch_folder scratch;
+        ds_trainer *trainer;
+        ds__weights *before, *after;
+        size_t carried = 0;
+        scratch_create(&scratch);
+        const ds_save_options save = {.dtype = dtypes[k % 3]};
+        const char *out = scratch_path(&scratch, "out");
+        snprintf(model, sizeof model, DS_TEST_DATA "/models/%s", models[k / 3]);
+        if (ds_trainer_create(context, model, &how, &trainer, &error) != DS_OK ||
+            ds_trainer_step(trainer, &batch, NULL, &error) != DS_OK ||
+            ds_trainer_save(trainer, out, &save, &error) != DS_OK ||
+            ds__weights_open(&context->heap, model, &before, &error) != DS_OK ||
+            ds__weights_open(&context->heap, out, &after, &error) != DS_OK)
+            fail_msg("%s: %s", model, error.message);
+        for (size_t i = 0; i < ds__weights_count(before); i++) {
+            const ds__safetensor *a = ds__weights_at(before, i), *b = ds__weights_find(after, a->name, NULL);
+            if (!b) fail_msg("%s: the result has no %s", model, a->name.data);
+            const bool used = strstr(a->name.data, "embeddings.") || strstr(a->name.data, "encoder.");
+            if (used && !strstr(a->name.data, "position_ids")) continue;
+            carried++;
+            assert_string_equal(a->dtype_name.data, b->dtype_name.data);
+            assert_int_equal(a->bytes, b->bytes);
+            assert_memory_equal(a->data, b->data, a->bytes);
+        }
+        assert_true(carried >= 2);
+        ds__weights_close(after);
+        ds__weights_close(before);
+        ds_trainer_destroy(trainer);
+        scratch_destroy(&scratch);
+    }
+    ds_context_destroy(context);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_and_is_a_model),       cmocka_unit_test(vectors_can_be_kept),
         cmocka_unit_test(nothing_but_the_seed_counts), cmocka_unit_test(stopped_runs_go_on),
         cmocka_unit_test(killed_runs_go_on),           cmocka_unit_test(torn_checkpoint_is_passed_over),
         cmocka_unit_test(every_task_learns),
+        cmocka_unit_test(vectors_keep_all_tensors),
     };
     return cmocka_run_group_tests_name("fit", tests, NULL, NULL);
 }

@@ -392,9 +392,9 @@ static void adapters_are_as_peft_has_them(void **state) {
     static float numbers[4 * 32];
     static const char *const targets[] = {"query", "value"}, *const saved[] = {"classifier"};
     ds__kept_tensor tensors[] = {
-        {"base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight", 2, {4, 32}, numbers},
-        {"base_model.model.bert.encoder.layer.0.attention.self.query.lora_B.weight", 2, {32, 4}, numbers},
-        {"base_model.model.classifier.bias", 1, {5}, numbers},
+        {"base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight", 2, {4, 32}, numbers, NULL},
+        {"base_model.model.bert.encoder.layer.0.attention.self.query.lora_B.weight", 2, {32, 4}, numbers, NULL},
+        {"base_model.model.classifier.bias", 1, {5}, numbers, NULL},
     };
     source s;
     for (int i = 0; i < 128; i++) numbers[i] = (float)i / 7;
