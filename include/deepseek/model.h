@@ -46,6 +46,9 @@ typedef struct ds_model_options {
     /* Weights that INT8 leaves in the precision: patterns of their names, as a shell's ("encoder.layer.0.*"). */
     const char *const *exclude;
     size_t exclude_count;
+    /* A folder with adapters of LoRA as peft stores them (adapter_config.json, adapter_model.safetensors), made for the
+     * folder that is opened: merged into its weights. NULL: none. */
+    const char *adapter;
     bool without_tokenizer; /* only ds_forward will be used: the tokenizer's files are not read */
 } ds_model_options;
 

@@ -47,6 +47,7 @@ typedef enum ds_schedule { DS_SCHEDULE_LINEAR, DS_SCHEDULE_COSINE, DS_SCHEDULE_C
 typedef struct ds_trainer_options {
     ds_train_task task;
     ds_loss loss;
+    const char *adapter; /* merged into the weights first, as in ds_model_options; NULL: none */
     /* Of the head; 0: the folder's, where it has one.  A head of another size (or none) is replaced by a new one, drawn
      * from the seed with the configuration's initializer_range, and info says so. */
     int32_t labels;

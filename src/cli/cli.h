@@ -25,6 +25,7 @@ typedef struct cli_options {
     ds_quantization quantization;
     int max_seq_len;       /* 0: as the folder says */
     uint64_t memory_limit; /* 0: none */
+    const char *adapter;   /* NULL: none */
     const char *texts, *text_column, *pair_column;
     const char *delimiter; /* "comma", "tab" or NULL: by the file's ending */
     bool no_header;

@@ -296,8 +296,10 @@ static void warm_page_cache(const char *folder) {
 
 static int measure(bench *b, results *r) {
     double before = 0, after = 0, seconds = b->seconds < 1 ? b->seconds / 2 : 0.5;
-    ds_model_options wanted = {
-        .precision = b->common.precision, .quantization = b->common.quantization, .without_tokenizer = true};
+    ds_model_options wanted = {.precision = b->common.precision,
+                               .quantization = b->common.quantization,
+                               .adapter = b->common.adapter,
+                               .without_tokenizer = true};
     warm_page_cache(b->common.model);
     uint64_t start = ds__clock_ns();
     if (ds_model_open(b->engine.context, b->common.model, &wanted, &b->engine.model, &b->error) != DS_OK)

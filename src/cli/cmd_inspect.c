@@ -211,6 +211,7 @@ int cli_inspect(int argc, char **argv) {
     ds_inspection *inspection;
     ds_error error;
     cli_parse(&(cli_command){"inspect", "MODEL", doc, options, parse, &i, false, true, &i.common}, argc, argv);
+    if (i.common.adapter) return cli_usage_error("inspect", "--adapter is given, expected none: MODEL alone is shown");
     int code = cli_open_context(&i.common, &context);
     if (code != CLI_DONE) return code;
     if (ds_inspect(context, i.common.model, &inspection, &error) != DS_OK) {

@@ -48,7 +48,8 @@ void cli_say_precision(const cli_options *options, const ds_model *model) {
 
 int cli_open_engine(const cli_options *options, cli_engine *engine) {
     ds_error error;
-    ds_model_options wanted = {.precision = options->precision, .quantization = options->quantization};
+    ds_model_options wanted = {
+        .precision = options->precision, .quantization = options->quantization, .adapter = options->adapter};
     *engine = (cli_engine){NULL, NULL, NULL};
     int code = cli_open_context(options, &engine->context);
     if (code == CLI_DONE && (ds_model_open(engine->context, options->model, &wanted, &engine->model, &error) != DS_OK ||

@@ -13,6 +13,7 @@ enum {
     KEY_QUANTIZATION,
     KEY_MAX_SEQ_LEN,
     KEY_MEMORY_LIMIT,
+    KEY_ADAPTER,
     KEY_TEXTS,
     KEY_TEXT_COLUMN,
     KEY_NO_HEADER,
@@ -31,6 +32,8 @@ static const struct argp_option run_options[] = {
      "Cut texts to N tokens, special ones included (default: as the model says; train: 128; tokenize never cuts)", 10},
     {"memory-limit", KEY_MEMORY_LIMIT, "SIZE", 0,
      "Hard limit on what the library allocates, such as 512M or 2G: work is split to fit, or refused", 10},
+    {"adapter", KEY_ADAPTER, "DIR", 0,
+     "Merge the LoRA adapter in DIR, as peft stores them, into MODEL when it is opened", 10},
     {0}};
 
 static const struct argp_option texts_options[] = {
@@ -90,6 +93,10 @@ static error_t parse_run(int key, char *argument, struct argp_state *state) {
     case KEY_QUANTIZATION: options->quantization = parse_quantization(state, argument); break;
     case KEY_MAX_SEQ_LEN: options->max_seq_len = (int)parse_number(state, "--max-seq-len", argument, 1, 1 << 24); break;
     case KEY_MEMORY_LIMIT: options->memory_limit = parse_size(state, argument); break;
+    case KEY_ADAPTER:
+        if (!*argument) argp_error(state, "--adapter is empty, expected a folder");
+        options->adapter = argument;
+        break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

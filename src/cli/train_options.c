@@ -273,6 +273,7 @@ ds_trainer_options cli_train_how(const cli_train_options *o) {
     return (ds_trainer_options){
         .task = tasks[o->task],
         .loss = (ds_loss)o->loss,
+        .adapter = o->common.adapter,
         .optimizer = (ds_optimizer)o->optimizer,
         .learning_rate = (float)o->learning_rate,
         .weight_decay = (float)o->weight_decay > 0 ? (float)o->weight_decay : -1, /* 0 would mean the default */

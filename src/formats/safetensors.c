@@ -38,6 +38,10 @@ int ds__safetensors_compare(ds__str a, ds__str b) {
     return order ? order : (a.size > b.size) - (a.size < b.size);
 }
 
+void ds__safetensors_replace(ds__safetensors *file, size_t index, const ds__safetensor *tensor) {
+    file->tensors[index] = *tensor;
+}
+
 const ds__safetensor *ds__safetensors_find(const ds__safetensors *file, ds__str name) {
     size_t low = 0, high = file->count;
     while (low < high) {

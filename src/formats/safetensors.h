@@ -28,6 +28,8 @@ void ds__safetensors_close(ds__safetensors *file); /* NULL is allowed */
 /* Tensors in the order of their names. */
 size_t ds__safetensors_count(const ds__safetensors *file);
 const ds__safetensor *ds__safetensors_at(const ds__safetensors *file, size_t index);
+/* Puts another tensor in place of one, under the same name; what it points to must outlive the file. */
+void ds__safetensors_replace(ds__safetensors *file, size_t index, const ds__safetensor *tensor);
 /* NULL: none of that name. */
 const ds__safetensor *ds__safetensors_find(const ds__safetensors *file, ds__str name);
 const ds__file_map *ds__safetensors_map(const ds__safetensors *file);

@@ -13,6 +13,8 @@ struct ds__weights {
     ds__safetensors **shards;
     ds__str *shard_names; /* [shard_count]: as the index spells them */
     size_t shard_count, shard_capacity, name_capacity;
+    ds__safetensor **added; /* those of ds__weights_put that no file has a name for */
+    size_t added_count, added_capacity;
 };
 
 static const char single_name[] = "model.safetensors", index_name[] = "model.safetensors.index.json";
@@ -26,13 +28,14 @@ const char *ds__weights_path(const ds__weights *weights) { return weights->path;
 size_t ds__weights_count(const ds__weights *weights) {
     size_t count = 0;
     for (size_t i = 0; i < weights->shard_count; i++) count += ds__safetensors_count(weights->shards[i]);
-    return count;
+    return count + weights->added_count;
 }
 
 const ds__safetensor *ds__weights_at(const ds__weights *weights, size_t index) {
     size_t shard = 0;
-    while (index >= ds__safetensors_count(weights->shards[shard]))
+    while (shard < weights->shard_count && index >= ds__safetensors_count(weights->shards[shard]))
         index -= ds__safetensors_count(weights->shards[shard++]);
+    if (shard == weights->shard_count) return weights->added[index];
     return ds__safetensors_at(weights->shards[shard], index);
 }
 
@@ -44,7 +47,29 @@ const ds__safetensor *ds__weights_find(const ds__weights *weights, ds__str name,
         if (found) return found;
         before += ds__safetensors_count(weights->shards[i]);
     }
+    for (size_t i = 0; i < weights->added_count; i++) {
+        if (!ds__str_equal(weights->added[i]->name, name)) continue;
+        if (index) *index = before + i;
+        return weights->added[i];
+    }
     return NULL;
+}
+
+ds_status ds__weights_put(ds__weights *weights, const ds__safetensor *tensor, ds_error *error) {
+    for (size_t i = 0; i < weights->shard_count; i++) {
+        const ds__safetensor *found = ds__safetensors_find(weights->shards[i], tensor->name);
+        if (!found) continue;
+        ds__safetensors_replace(weights->shards[i], (size_t)(found - ds__safetensors_at(weights->shards[i], 0)),
+                                tensor);
+        return DS_OK;
+    }
+    ds__safetensor *copy = ds__arena_alloc(&weights->arena, sizeof *copy);
+    if (!copy || !ds__grow(weights->heap, (void **)&weights->added, &weights->added_capacity, weights->added_count + 1,
+                           sizeof *weights->added))
+        return ds__alloc_failed(weights->heap, sizeof *copy, "a tensor", error);
+    *copy = *tensor;
+    weights->added[weights->added_count++] = copy;
+    return DS_OK;
 }
 
 void ds__weights_close(ds__weights *weights) {
@@ -52,6 +77,7 @@ void ds__weights_close(ds__weights *weights) {
     ds__heap *heap = weights->heap;
     for (size_t i = 0; i < weights->shard_count; i++) ds__safetensors_close(weights->shards[i]);
     ds__free(heap, weights->shards, weights->shard_capacity * sizeof *weights->shards);
+    ds__free(heap, weights->added, weights->added_capacity * sizeof *weights->added);
     ds__free(heap, weights->shard_names, weights->name_capacity * sizeof *weights->shard_names);
     ds__arena_deinit(&weights->arena);
     ds__free(heap, weights, sizeof *weights);

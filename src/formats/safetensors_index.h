@@ -14,6 +14,9 @@ void ds__weights_close(ds__weights *weights); /* NULL is allowed */
 size_t ds__weights_count(const ds__weights *weights);
 const ds__safetensor *ds__weights_at(const ds__weights *weights, size_t index);
 const ds__safetensor *ds__weights_find(const ds__weights *weights, ds__str name, size_t *index);
+/* A tensor that is in none of the files: in place of the one of its name, else behind all others. What it points to
+ * must outlive the weights. */
+ds_status ds__weights_put(ds__weights *weights, const ds__safetensor *tensor, ds_error *error) DS_MUST_CHECK;
 size_t ds__weights_shards(const ds__weights *weights);
 const ds__file_map *ds__weights_map(const ds__weights *weights, size_t shard);
 /* The one file, or the index: what a message about a missing tensor names. */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "ops/ops.h"
+#include "pipeline/adapter.h"
 #include "pipeline/modules.h"
 
 /* |x| under which a vector is not made longer; torch.nn.functional.normalize has the same. */
@@ -57,7 +58,7 @@ static void describe(ds__folder *folder) {
     };
 }
 
-static ds_status open_parts(ds__folder *folder, const char *path, ds_error *error) {
+static ds_status open_parts(ds__folder *folder, const char *path, const char *adapter, ds_error *error) {
     ds__heap *heap = folder->arena.heap;
     ds__modules modules;
     folder->path = ds__arena_copy(&folder->arena, ds__str_of(path)).data;
@@ -68,6 +69,7 @@ static ds_status open_parts(ds__folder *folder, const char *path, ds_error *erro
     DS_TRY(read_config(folder, error));
     DS_TRY(ds__modules_configure(heap, path, &folder->config, &modules, error));
     DS_TRY(ds__weights_open(heap, path, &folder->weights, error));
+    if (adapter) DS_TRY(ds__adapter_merge(folder, adapter, error));
     DS_TRY(ds__model_config_find_head(&folder->arena, &folder->config, folder->architecture, folder->weights, error));
     folder->has_modules = modules.present;
     folder->pooling_at = modules.pooling_at;
@@ -78,16 +80,17 @@ static ds_status open_parts(ds__folder *folder, const char *path, ds_error *erro
     return DS_OK;
 }
 
-ds_status ds__folder_open(ds__heap *heap, const char *path, ds__folder *out, ds_error *error) {
+ds_status ds__folder_open(ds__heap *heap, const char *path, const char *adapter, ds__folder *out, ds_error *error) {
     *out = (ds__folder){0};
     ds__arena_init(&out->arena, heap, 0);
-    ds_status status = open_parts(out, path, error);
+    ds_status status = open_parts(out, path, adapter, error);
     if (status != DS_OK) ds__folder_close(out);
     return status;
 }
 
 void ds__folder_close(ds__folder *folder) {
     ds__weights_close(folder->weights);
+    ds__safetensors_close(folder->adapter);
     ds__arena_deinit(&folder->arena);
     *folder = (ds__folder){0};
 }

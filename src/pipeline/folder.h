@@ -10,6 +10,7 @@ typedef struct ds__folder {
     const ds__architecture *architecture;
     ds__model_config config;
     ds__weights *weights;
+    ds__safetensors *adapter; /* that was merged into them; NULL: none */
     /* From modules.json, 1_Pooling/config.json and sentence_bert_config.json; mean and no normalisation without them.
      */
     bool has_modules;
@@ -20,8 +21,10 @@ typedef struct ds__folder {
     ds_model_info info;       /* the same for the user; what it computes in is left to the caller */
 } ds__folder;
 
-/* Reads everything but the tokenizer. On failure nothing is left open, `out` need not be closed. */
-ds_status ds__folder_open(ds__heap *heap, const char *path, ds__folder *out, ds_error *error) DS_MUST_CHECK;
+/* Reads everything but the tokenizer. adapter: a folder as ds__adapter_merge takes it; NULL: none. On failure nothing is
+ * left open, `out` need not be closed. */
+ds_status ds__folder_open(ds__heap *heap, const char *path, const char *adapter, ds__folder *out,
+                          ds_error *error) DS_MUST_CHECK;
 void ds__folder_close(ds__folder *folder);
 
 /* Builds what `output` asks for into an empty graph: inputs as in ds__model_builder, one output named "out".

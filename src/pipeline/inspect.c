@@ -41,7 +41,7 @@ static ds_status look(ds_inspection *inspection, const char *path, const ds__bac
                       size_t backend_count, ds_error *error) {
     ds__heap *heap = &inspection->context->heap;
     ds_error problem;
-    ds_status status = ds__folder_open(heap, path, &inspection->folder, &problem);
+    ds_status status = ds__folder_open(heap, path, NULL, &inspection->folder, &problem);
     inspection->has_folder = status == DS_OK;
     DS_TRY(note(inspection, status, &problem, error));
     if (inspection->has_folder)

@@ -128,7 +128,7 @@ ds_status ds__model_open(ds_context *context, const char *path, const ds_model_o
     model->context = context;
     model->backends = backends;
     model->backend_count = backend_count;
-    ds_status status = ds__folder_open(&context->heap, path, &model->folder, error);
+    ds_status status = ds__folder_open(&context->heap, path, options ? options->adapter : NULL, &model->folder, error);
     if (status != DS_OK) {
         ds__free(&context->heap, model, sizeof *model);
         return status;

@@ -247,7 +247,7 @@ ds_status ds__model_quantize(ds_context *context, const char *folder, const char
     ds_quantize_stats unused;
     if (!stats) stats = &unused;
     *stats = (ds_quantize_stats){0};
-    DS_TRY(ds__folder_open(&context->heap, folder, &j.folder, error));
+    DS_TRY(ds__folder_open(&context->heap, folder, NULL, &j.folder, error));
     ds__arena_init(&j.arena, &context->heap, 0);
     ds_status status = run(&j, output, stats, error);
     ds__arena_deinit(&j.arena);

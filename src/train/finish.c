@@ -63,6 +63,7 @@ static void put_settings(ds__json_writer *json, const ds_trainer *trainer, const
     const ds_trainer_options *o = &trainer->options;
     ds__json_open_object(json);
     put_text(json, "model", trainer->folder.path);
+    put_text(json, "adapter", trainer->options.adapter);
     put_text(json, "train", options->train);
     put_text(json, "eval", options->eval);
     put_text(json, "teacher", options->teacher);
@@ -196,6 +197,18 @@ static ds_status move_all(ds__heap *heap, const char *from, const char *to, ds_e
     return status;
 }
 
+/* LoRA's adapters in a folder of their own beside the merged result. */
+static ds_status save_adapters(ds_trainer *trainer, const char *folder, ds_error *error) {
+    static const ds_save_options how = {.adapters = true};
+    ds__buffer path;
+    ds__buffer_init(&path, &trainer->context->heap);
+    const char *adapter = ds__path_join(&path, folder, "adapter");
+    ds_status status = adapter ? ds__trainer_save(trainer, adapter, &how, error)
+                               : ds__alloc_failed(&trainer->context->heap, strlen(folder) + 16, "a path", error);
+    ds__buffer_deinit(&path);
+    return status;
+}
+
 static ds_status save_model(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
                             ds_error *error) {
     ds__heap *heap = &trainer->context->heap;
@@ -210,6 +223,7 @@ static ds_status save_model(ds_trainer *trainer, const ds_fit_options *options, 
     if (status == DS_OK && ds__folder_exists(partial)) /* of a run that was killed while it wrote it */
         status = ds__save_remove(heap, partial, error);
     if (status == DS_OK) status = ds__trainer_save(trainer, partial, &how, error);
+    if (status == DS_OK && trainer->options.lora_rank && !how.adapters) status = save_adapters(trainer, partial, error);
     if (status == DS_OK) status = move_all(heap, partial, options->output, error);
     ds__buffer_deinit(&card);
     ds__buffer_deinit(&path);

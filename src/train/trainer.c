@@ -232,7 +232,7 @@ static ds_status reserve(ds_trainer *trainer, ds_error *error) {
 
 static ds_status prepare(ds_trainer *trainer, const char *folder, ds_error *error) {
     ds_context *context = trainer->context;
-    DS_TRY(ds__folder_open(&context->heap, folder, &trainer->folder, error));
+    DS_TRY(ds__folder_open(&context->heap, folder, trainer->options.adapter, &trainer->folder, error));
     DS_TRY(settle_options(trainer, error));
     DS_TRY(settle_head(trainer, error));
     settle_rates(trainer);

@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "pipeline/adapter.h"
 #include "train/trainer_checkpoint.h"
 #include "train/write_folder.h"
 #include "train/write_tensors.h"
@@ -148,15 +149,19 @@ static const char *class_name(const ds_trainer *trainer, ds__arena *memory) {
 static float *merged(const ds_trainer *trainer, ds__arena *memory, const ds__parameter *weight, const ds__parameter *a,
                      const ds__parameter *b) {
     const ds_trainer_options *o = &trainer->options;
-    const double scale = (o->lora_alpha == 0 ? (double)o->lora_rank : (double)o->lora_alpha) / o->lora_rank;
-    const size_t rows = (size_t)weight->shape[0], cols = (size_t)weight->shape[1], rank = (size_t)a->shape[0];
+    const ds__low_rank low = {
+        .rows = (size_t)weight->shape[0],
+        .cols = (size_t)weight->shape[1],
+        .rank = (size_t)a->shape[0],
+        .scale = (o->lora_alpha == 0 ? (double)o->lora_rank : (double)o->lora_alpha) / o->lora_rank,
+        .a = a->data,
+        .b = b->data,
+    };
     float *out = ds__arena_alloc(memory, weight->elements * sizeof *out);
-    for (size_t r = 0; out && r < rows; r++)
-        for (size_t c = 0; c < cols; c++) {
-            double sum = 0;
-            for (size_t k = 0; k < rank; k++) sum += (double)b->data[r * rank + k] * (double)a->data[k * cols + c];
-            out[r * cols + c] = (float)((double)weight->data[r * cols + c] + scale * sum);
-        }
+    double *row = ds__arena_alloc(memory, low.cols * sizeof *row);
+    if (!out || !row) return NULL;
+    memcpy(out, weight->data, weight->elements * sizeof *out);
+    ds__low_rank_add(&low, out, row);
     return out;
 }
 
@@ -224,44 +229,66 @@ static ds_status whole_model(ds_trainer *trainer, ds__arena *memory, ds_save_dty
     return DS_OK;
 }
 
+/* A list of names, each of them once. */
+typedef struct name_list {
+    const char **items;
+    size_t count;
+} name_list;
+
+static bool add_name(ds__arena *memory, name_list *list, ds__str name) {
+    for (size_t i = 0; i < list->count; i++)
+        if (ds__str_is(name, list->items[i])) return true;
+    const char *copy = ds__arena_copy(memory, name).data;
+    if (copy) list->items[list->count++] = copy;
+    return copy != NULL;
+}
+
+/* What peft calls the module that a trained tensor belongs to: of an adapter the last part ("query"), of a head the
+ * part that it is saved by ("classifier", "pooler"). */
+static bool name_module(ds__arena *memory, const char *tensor, name_list *targets, name_list *saved) {
+    static const char *const heads[] = {"pre_classifier", "classifier", "pooler"};
+    const char *end = strstr(tensor, ".lora_"), *begin = end;
+    while (begin && begin > tensor && begin[-1] != '.') begin--;
+    if (end) return add_name(memory, targets, (ds__str){begin, (size_t)(end - begin)});
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        if (strstr(tensor, heads[i])) return add_name(memory, saved, ds__str_of(heads[i]));
+    return true;
+}
+
 static ds_status save_adapters(ds_trainer *trainer, const char *path, ds__arena *memory, ds_error *error) {
-    static const char *const heads[] = {"classifier"};
     const ds__parameters *parameters = &trainer->parameters;
     const ds_trainer_options *o = &trainer->options;
+    const ds_train_task task = trainer->info.task;
     if (o->lora_rank == 0)
         return ds__fail(error, DS_INVALID_ARGUMENT, "%s: there are no adapters to save, lora_rank is 0", path);
     ds__kept_tensor *tensors = ds__arena_zeroed(memory, (parameters->count + 1) * sizeof *tensors);
-    const char **targets = ds__arena_zeroed(memory, (parameters->count + 1) * sizeof *targets);
-    size_t count = 0, target_count = 0;
-    for (size_t i = 0; tensors && targets && i < parameters->count; i++) {
+    name_list targets = {ds__arena_zeroed(memory, (parameters->count + 1) * sizeof(char *)), 0};
+    name_list saved = {ds__arena_zeroed(memory, (parameters->count + 1) * sizeof(char *)), 0};
+    size_t count = 0;
+    bool ok = tensors && targets.items && saved.items;
+    for (size_t i = 0; ok && i < parameters->count; i++) {
         const ds__parameter *p = &parameters->items[i];
         if (!p->trained) continue;
-        const size_t size = strlen(p->name) + 32;
+        const char *prefix = trainer->folder.architecture->weight_prefix, *short_name = p->name;
+        if (task == DS_TRAIN_EMBEDDING && ds__str_starts(ds__str_of(p->name), ds__str_of(prefix)))
+            short_name += strlen(prefix); /* the class without a head has none */
+        const size_t size = strlen(short_name) + 32;
         char *name = ds__arena_alloc(memory, size);
-        if (!name) return ds__alloc_failed(&trainer->context->heap, size, "names of adapters", error);
-        snprintf(name, size, "base_model.model.%s", p->name);
+        ok = name && name_module(memory, p->name, &targets, &saved);
+        if (!ok) break;
+        snprintf(name, size, "base_model.model.%s", short_name);
         tensors[count] = (ds__kept_tensor){.name = name, .rank = p->rank, .data = p->data};
         memcpy(tensors[count++].shape, p->shape, sizeof p->shape);
-        const char *end = strstr(p->name, ".lora_A.");
-        if (!end) continue;
-        const char *begin = end;
-        while (begin > p->name && begin[-1] != '.') begin--;
-        ds__str part = ds__arena_copy(memory, (ds__str){begin, (size_t)(end - begin)});
-        bool known = false;
-        for (size_t t = 0; t < target_count; t++) known = known || strcmp(targets[t], part.data) == 0;
-        if (!known) targets[target_count++] = part.data;
     }
-    if (!tensors || !targets)
-        return ds__alloc_failed(&trainer->context->heap, parameters->count * sizeof *tensors, "adapters", error);
-    const ds_train_task task = trainer->info.task;
+    if (!ok) return ds__alloc_failed(&trainer->context->heap, parameters->count * sizeof *tensors, "adapters", error);
     const ds__adapter_content content = {
         .base_name = trainer->folder.path,
         .rank = o->lora_rank,
         .alpha = o->lora_alpha == 0 ? (float)o->lora_rank : o->lora_alpha,
-        .targets = targets,
-        .target_count = target_count,
-        .saved_modules = heads,
-        .saved_count = task == DS_TRAIN_EMBEDDING ? 0 : 1,
+        .targets = targets.items,
+        .target_count = targets.count,
+        .saved_modules = saved.items,
+        .saved_count = saved.count,
         .task_type = task == DS_TRAIN_EMBEDDING ? "FEATURE_EXTRACTION"
                      : task == DS_TRAIN_TAGGING ? "TOKEN_CLS"
                                                 : "SEQ_CLS",

@@ -521,7 +521,7 @@ class Answers(Case):
     # What describes.
 
     def test_help_is_readable(self) -> None:
-        common = ["--threads", "--dtype", "--quantization", "--max-seq-len", "--memory-limit"]
+        common = ["--threads", "--dtype", "--quantization", "--max-seq-len", "--memory-limit", "--adapter"]
         texts = ["--texts", "--text-column", "--no-header", "--delimiter"]
         options = {"embed": ["--output", "--pooling", "--normalize", *common, *texts], "tag": common + texts,
                    "classify": ["--text-pair-column", "--top-k", *common, *texts], "inspect": ["--json", *common],

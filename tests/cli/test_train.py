@@ -196,8 +196,8 @@ class Usage(Case):
         self.refused(2, "one argument too many", "report", self.folder, "more")
 
 
-class Signals(Case):
-    """A run that is asked to end: it leaves in time, and --resume ends in the bits of a run that nobody disturbed."""
+class Run(Case):
+    """Training runs of a tiny model on rows of two classes."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -209,6 +209,10 @@ class Signals(Case):
         return [str(PROGRAM), "train", str(MODELS / "bert_seq"), "--train", str(self.folder / "rows.csv"), "--max-steps", "600",
                 "--batch-size", "8", "--learning-rate", "1e-3", "--seed", "3", "--threads", "2",
                 "--output", str(self.folder / output), *options]
+
+
+class Signals(Run):
+    """A run that is asked to end: it leaves in time, and --resume ends in the bits of a run that nobody disturbed."""
 
     def weights(self, output: str) -> bytes:
         return (self.folder / output / "model.safetensors").read_bytes()
@@ -270,6 +274,29 @@ class Signals(Case):
         self.assertIn("ended at once; --resume goes on from the last checkpoint", said)
         self.assertNotIn("stopped after", said)
         self.resumed("at_once")
+
+
+class Adapters(Run):
+    def test_lora_writes_the_adapter_beside_the_merged_model(self) -> None:
+        subprocess.run(self.command("tuned", "--lora-rank", "2", "--max-steps", "20"), stdin=subprocess.DEVNULL,
+                       capture_output=True, timeout=120, check=True)
+        adapter = self.folder / "tuned" / "adapter"
+        self.assertEqual(sorted(p.name for p in adapter.iterdir()), ["adapter_config.json", "adapter_model.safetensors"])
+        config = json.loads((adapter / "adapter_config.json").read_text())
+        self.assertEqual((config["r"], sorted(config["modules_to_save"])), (2, ["classifier", "pooler"]))
+        (self.folder / "texts.txt").write_text("the of ?\nin the .\n")
+        texts = ("--texts", self.folder / "texts.txt")
+        merged = run("classify", self.folder / "tuned", *texts)
+        opened = run("classify", MODELS / "bert_seq", *texts, "--adapter", adapter)
+        self.assertEqual((merged.returncode, opened.returncode), (0, 0), opened.stderr)
+        named = opened.stdout.replace(b"LABEL_0", b"answer").replace(b"LABEL_1", b"question")
+        self.assertEqual(named, merged.stdout)
+        self.assertNotEqual(run("classify", MODELS / "bert_seq", *texts).stdout, opened.stdout)
+        self.refused(1, "adapter_config.json", "classify", MODELS / "bert_seq", *texts, "--adapter", self.folder)
+        self.refused(2, "--adapter", "inspect", MODELS / "bert_seq", "--adapter", adapter)
+        whole = subprocess.run(self.command("plain", "--max-steps", "2"), stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        self.assertFalse((self.folder / "plain" / "adapter").exists())
 
 
 class Report(Case):

@@ -26,7 +26,7 @@ static ds_status build(ds_context *context, const ds__folder *folder, ds_output 
 
 static ds_status live(ds_context *context, const char *path) {
     ds__folder folder;
-    ds_status status = ds__folder_open(&context->heap, path, &folder, &error);
+    ds_status status = ds__folder_open(&context->heap, path, NULL, &folder, &error);
     if (status != DS_OK) return status;
     status = build(context, &folder, DS_OUTPUT_EMBEDDING);
     if (status == DS_OK && folder.config.head != DS_HEAD_NONE) status = build(context, &folder, DS_OUTPUT_LOGITS);

@@ -117,9 +117,15 @@ static void trainers(void **state) {
 
 /* ---- ds_fit ---- */
 
+typedef struct fit_case {
+    ds_fit_options options;
+    int32_t lora_rank;
+} fit_case;
+
 static ds_status fit(ds_context *context, const void *about) {
-    ds_fit_options options = *(const ds_fit_options *)about;
-    const ds_trainer_options how = {.dropout = -1};
+    const fit_case *c = about;
+    ds_fit_options options = c->options;
+    const ds_trainer_options how = {.dropout = -1, .lora_rank = c->lora_rank};
     ds_fit_result result;
     options.output = scratch_path(&scratch, "run/out");
     return ds_fit(context, DS_TEST_DATA "/models/bert_seq", &how, &options, &result, &error);
@@ -152,11 +158,13 @@ static void fits(void **state) {
     char rows[256], lines[256];
     snprintf(rows, sizeof rows, "%s", scratch_path(&scratch, "rows.csv"));
     snprintf(lines, sizeof lines, "%s", scratch_path(&scratch, "rows.jsonl"));
-    const ds_fit_options split = {.train = rows, .eval_split = 0.5, .max_steps = 2, .batch_size = 1, .save_steps = 1};
+    const fit_case split = {{.train = rows, .eval_split = 0.5, .max_steps = 2, .batch_size = 1, .save_steps = 1}, 0};
     fails_everywhere("ds_fit with a split", fit, &split, outputs_are_whole);
-    const ds_fit_options taught = {
-        .train = lines, .eval = rows, .max_steps = 1, .teacher = DS_TEST_DATA "/models/bert_pair"};
+    const fit_case taught = {
+        {.train = lines, .eval = rows, .max_steps = 1, .teacher = DS_TEST_DATA "/models/bert_pair"}, 0};
     fails_everywhere("ds_fit with a teacher", fit, &taught, outputs_are_whole);
+    const fit_case adapted = {{.train = rows, .max_steps = 1}, 2};
+    fails_everywhere("ds_fit with adapters", fit, &adapted, outputs_are_whole);
 }
 
 static int open_scratch(void **state) {

@@ -30,7 +30,7 @@ static int end(void **state) {
 }
 
 static void must_open(ds__folder *folder, const char *path) {
-    if (ds__folder_open(&context->heap, path, folder, &error) != DS_OK) fail_msg("%s: %s", path, error.message);
+    if (ds__folder_open(&context->heap, path, NULL, folder, &error) != DS_OK) fail_msg("%s: %s", path, error.message);
 }
 
 static void open_tiny(ds__folder *folder, const char *name) {

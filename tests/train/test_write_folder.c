@@ -43,7 +43,7 @@ static const char *data_folder(const char *name) {
 
 static void open_source(source *s, const char *path) {
     *s = (source){.count = 0};
-    if (ds__folder_open(&context->heap, path, &s->folder, &error) != DS_OK) fail_msg("%s", error.message);
+    if (ds__folder_open(&context->heap, path, NULL, &s->folder, &error) != DS_OK) fail_msg("%s", error.message);
     ds__arena_init(&s->arena, &context->heap, 0);
     for (size_t i = 0; i < ds__weights_count(s->folder.weights); i++) {
         const ds__safetensor *t = ds__weights_at(s->folder.weights, i);
@@ -356,7 +356,7 @@ static void int8_is_what_quantising_gives(void **state) {
     source s;
     ds__folder eight;
     open_source(&s, data_folder("bert_seq"));
-    assert_int_equal(ds__folder_open(&context->heap, scratch_path(&scratch, "bert_seq"), &eight, &error), DS_OK);
+    assert_int_equal(ds__folder_open(&context->heap, scratch_path(&scratch, "bert_seq"), NULL, &eight, &error), DS_OK);
     ds__folder_content content = content_of(&s);
     content.source = &eight;
     must_write("again", &content);
