@@ -14,7 +14,7 @@ from .callbacks import (DefaultFlowCallback, EarlyStoppingCallback, PrinterCallb
                         TrainerCallback)
 from .collators import DataCollatorWithPadding
 from .config import PretrainedConfig
-from .lora import LoraConfig, get_peft_model
+from .lora import LoraConfig, PeftModel, get_peft_model
 from .model import PreTrainedModel
 from .outputs import EvalPrediction, ModelOutput, PredictionOutput, TrainOutput
 from .pipelines import pipeline
@@ -26,7 +26,7 @@ from .training_args import TrainingArguments
 __all__ = [
     "AutoModel", "AutoModelForSequenceClassification", "AutoModelForTokenClassification", "AutoTokenizer", "BatchEncoding",
     "DataCollatorWithPadding", "DefaultFlowCallback", "DivergedError", "EarlyStoppingCallback", "Error", "EvalPrediction",
-    "FileError", "InvalidArgumentError", "LoraConfig", "ModelOutput", "NotFoundError", "OutOfMemoryError",
+    "FileError", "InvalidArgumentError", "LoraConfig", "ModelOutput", "NotFoundError", "OutOfMemoryError", "PeftModel",
     "PreTrainedModel", "PreTrainedTokenizer", "PredictionOutput", "PretrainedConfig", "PrinterCallback", "ProgressCallback",
     "TrainOutput", "Trainer", "TrainerCallback", "TrainerControl", "TrainerState", "TrainingArguments", "UnsupportedError",
     "__version__", "get_num_threads", "get_peft_model", "pipeline", "set_num_threads",

@@ -1,6 +1,7 @@
 """LoRA as peft has it: small matrices beside the frozen ones are trained (Hu et al. 2021)."""
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,6 +47,21 @@ class LoraConfig:
             patterns = ["*.layer.*" if name == "all-linear" else name if "*" in name else f"*.{name}" for name in named]
             chosen |= {"lora_targets": patterns, "lora_target_count": len(patterns)}
         return chosen
+
+
+class PeftModel:
+    """What peft's scripts call to open a model with an adapter."""
+
+    @staticmethod
+    def from_pretrained(model: Model, model_id: str | os.PathLike[str]) -> Model:
+        """Merges the adapter in the folder `model_id`, as peft or this library saved it, into the model and returns it.
+
+        It is plain weights from then on: merge_and_unload() has nothing left to do, and training changes all of them.
+        Raises Error (a kind of it) with the file's fault, InvalidArgumentError where neither the model nor the adapter
+        has a head of the model's size.
+        """
+        model.merge_adapter(model_id)
+        return model
 
 
 def get_peft_model(model: Model, peft_config: LoraConfig) -> Model:

@@ -172,6 +172,19 @@ class PreTrainedModel:
         self._keep_weights()
         self.peft_config = config
 
+    def merge_adapter(self, folder: str | os.PathLike[str]) -> None:
+        """See deepseek.PeftModel.from_pretrained."""
+        if self.peft_config is not None:
+            raise InvalidArgumentError("the model has adapters already: merge_and_unload() first")
+        self._keep_weights()
+        members = self._loading.trainer_options(self.task()) | WEIGHTS_ONLY
+        weights = Weights(self._folder, members | {"adapter": os.fsencode(folder)})
+        if weights.info.new_head:
+            raise InvalidArgumentError(f"{folder} has no head for the model's {self.config.num_labels} labels, nor has "
+                                       f"{self.name_or_path}")
+        self._weights = weights
+        self._keep_weights()
+
     def merge_and_unload(self: Self) -> Self:
         """Puts the adapters into the weights and returns the model, which trains all of them again."""
         self._keep_weights()

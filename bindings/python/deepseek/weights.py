@@ -35,13 +35,17 @@ class TrainBatch:
 
 @dataclass
 class Step:
-    """What one step did: loss of the batch before it, norm of the gradient before clipping (0: not known), rate."""
+    """What one step did: loss of the batch before it, norm of the gradient before clipping (0: not known), rate, and the
+    seconds of its parts."""
 
     loss: float
     gradient_norm: float
     learning_rate: float
     step: int
     tokens: int
+    forward_s: float
+    backward_s: float
+    optimizer_s: float
 
 
 class _View:
@@ -57,7 +61,7 @@ class Weights:
     """A ds_trainer. One call at a time: others wait.
 
     folder: where the weights start from. options: members of ds_trainer_options by name; texts and lists of texts as
-    Python has them, enumerations by their constants' names.
+    Python has them, enumerations by their constants' names, paths as bytes.
     """
 
     def __init__(self, folder: Path, options: dict[str, Any]) -> None:
@@ -87,7 +91,8 @@ class Weights:
             call("ds_trainer_step", self._trainer, structure, result)
             self.version += 1
         del kept
-        return Step(result.loss, result.gradient_norm, result.learning_rate, result.step, result.tokens)
+        return Step(result.loss, result.gradient_norm, result.learning_rate, result.step, result.tokens,
+                    result.forward_s, result.backward_s, result.optimizer_s)
 
     def evaluate(self, batch: TrainBatch, with_loss: bool) -> tuple[FloatArray, float | None]:
         """(logits [texts or tokens, labels] or vectors [texts, hidden_size], the mean loss). Without dropout."""
@@ -147,6 +152,9 @@ def _options(options: dict[str, Any]) -> tuple[Any, list[Any]]:
     for name, value in options.items():
         if isinstance(value, str):
             value = getattr(lib, value)
+        elif isinstance(value, bytes):
+            value = ffi.new("char[]", value)
+            kept.append(value)
         elif isinstance(value, list) and value and isinstance(value[0], str):
             texts = [ffi.new("char[]", item.encode()) for item in value]
             array = ffi.new("char *[]", texts)

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from deepseek import (AutoModelForSequenceClassification, AutoTokenizer, LoraConfig, Trainer, TrainingArguments,
-                      get_peft_model)
+from deepseek import (AutoModelForSequenceClassification, AutoTokenizer, LoraConfig, NotFoundError, PeftModel, Trainer,
+                      TrainingArguments, get_peft_model)
 from conftest import MODELS, read_safetensors, rows
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -66,6 +66,42 @@ def test_resume(tmp_path):
                       train_dataset=rows(40))
     trainer.train(resume_from_checkpoint=str(tmp_path / "out/checkpoint-4"))
     assert (again(**batch()).logits == model(**batch()).logits).all()
+
+
+ADAPTERS = MODELS.parent / "adapters"
+
+
+@pytest.mark.parametrize("name, base, labels", [("sequence", "bert_seq", 5), ("new_head", "bert_base", 3),
+                                                ("distilbert", "distilbert_seq", 3)])
+def test_adapters_of_peft(tmp_path, name, base, labels):
+    expected = read_safetensors(ADAPTERS / name / "expected.safetensors")
+    model = AutoModelForSequenceClassification.from_pretrained(MODELS / base, num_labels=labels)
+    assert PeftModel.from_pretrained(model, ADAPTERS / name) is model
+    ends = expected["seq_start"].tolist()
+    rows_of = [model(input_ids=[expected["ids"][a:b].tolist()]).logits[0] for a, b in zip(ends, ends[1:])]
+    assert np.abs(np.stack(rows_of) - expected["logits"]).max() < 1e-4
+    model.save_pretrained(tmp_path / "merged")
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
+    assert again.config.num_labels == labels
+    assert np.abs(again(input_ids=[expected["ids"][:ends[1]].tolist()]).logits[0] - expected["logits"][0]).max() < 1e-4
+
+
+def test_our_adapters_come_back(tmp_path):
+    model = trained(tmp_path, LoraConfig(r=2))
+    before = model(**batch()).logits
+    model.save_pretrained(tmp_path / "adapters")
+    base = AutoModelForSequenceClassification.from_pretrained(MODELS / "bert_base", num_labels=5)
+    assert np.abs(PeftModel.from_pretrained(base, tmp_path / "adapters")(**batch()).logits - before).max() < 1e-5
+
+
+def test_adapters_that_do_not_fit():
+    model = AutoModelForSequenceClassification.from_pretrained(MODELS / "bert_base", num_labels=4)
+    with pytest.raises(ValueError, match="no head for the model's 4 labels"):
+        PeftModel.from_pretrained(model, ADAPTERS / "new_head")
+    with pytest.raises(NotFoundError, match="adapter_config.json"):
+        PeftModel.from_pretrained(model, MODELS / "bert_base")
+    with pytest.raises(ValueError, match="already"):
+        PeftModel.from_pretrained(get_peft_model(model, LoraConfig()), ADAPTERS / "new_head")
 
 
 @pytest.mark.parametrize("name", ["distilbert_seq", "roberta_seq"])
