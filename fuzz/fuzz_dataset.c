@@ -61,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     snprintf(named, sizeof named, "/tmp/fuzz-dataset-%d%s", (int)getpid(), endings[data[0] % 3]);
     unlink(named);
     FUZZ_CHECK(symlink(path, named) == 0);
+    const bool numbered = data[1] / 80 % 2;
     ds__heap heap;
     ds__heap_init(&heap, NULL, 64 << 20);
     ds__dataset_options options = {.path = named,
@@ -68,8 +69,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                    .needs_labels = data[1] / 5 % 2 == 0,
                                    .label_names = data[1] / 10 % 2 ? names : NULL,
                                    .labels = 4,
-                                   .pair_column = data[1] / 20 % 2 ? "b" : NULL,
-                                   .label_column = data[1] / 40 % 2 ? "c" : NULL,
+                                   .pair_column = !(data[1] / 20 % 2) ? NULL
+                                                  : numbered          ? "2"
+                                                                      : "b",
+                                   .label_column = !(data[1] / 40 % 2) ? NULL
+                                                   : numbered          ? "3"
+                                                                       : "c",
+                                   .no_header = numbered,
                                    .warn = count_warning,
                                    .user = &warnings};
     ds__dataset *dataset;

@@ -212,9 +212,10 @@ typedef struct ds_fit_options {
     const char *train, *eval; /* .csv, .tsv, .jsonl; eval may be NULL */
     double eval_split;        /* this share of the training rows, drawn by the seed, is held out; 0: none */
     const char *text_column, *pair_column, *label_column; /* NULL: see docs/training.md */
-    double epochs;                                        /* 0: 3 */
-    int64_t max_steps;                                    /* 0: as the epochs say */
-    size_t batch_size;                                    /* texts of a micro-batch; 0: 32 */
+    bool no_header;      /* of .csv and .tsv, train and eval: columns are numbers from 1 ("2") */
+    double epochs;       /* 0: 3 */
+    int64_t max_steps;   /* 0: as the epochs say */
+    size_t batch_size;   /* texts of a micro-batch; 0: 32 */
     size_t batch_tokens; /* instead: as many texts as have so many tokens; 0: not used */
     size_t accumulation; /* micro-batches of a step; 0: 1 */
     double warmup_ratio;
@@ -245,6 +246,7 @@ DS_API DS_MUST_CHECK ds_status ds_fit(ds_context *context, const char *folder, c
  * scores. */
 typedef struct ds_evaluate_options {
     const char *data, *text_column, *pair_column, *label_column;
+    bool no_header; /* as in ds_fit_options */
     int32_t max_tokens;
     /* May be NULL: called for each text (text: its number in the file's order from 0). label -1: not of that kind. */
     void (*each)(void *user, size_t text, int32_t expected, int32_t predicted, float score);

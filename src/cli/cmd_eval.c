@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-enum { KEY_DATA = 1, KEY_TEXT_COLUMN, KEY_PAIR_COLUMN, KEY_LABEL_COLUMN, KEY_METRICS, KEY_JSON };
+enum { KEY_DATA = 1, KEY_TEXT_COLUMN, KEY_PAIR_COLUMN, KEY_LABEL_COLUMN, KEY_NO_HEADER, KEY_METRICS, KEY_JSON };
 
 static const struct argp_option options[] = {
     {"data", KEY_DATA, "FILE", 0, "The rows: .csv, .tsv or .jsonl", 1},
@@ -13,6 +13,7 @@ static const struct argp_option options[] = {
      "The texts' column (default: text, else sentence, else sentence1 with sentence2, else the first)", 1},
     {"text-pair-column", KEY_PAIR_COLUMN, "C", 0, "The column of a pair's second text", 1},
     {"label-column", KEY_LABEL_COLUMN, "C", 0, "The labels' column (default: label, else category, else the last)", 1},
+    {"no-header", KEY_NO_HEADER, 0, 0, "The file's first line is a row like the others; columns are numbers from 1", 1},
     {"metrics", KEY_METRICS, "LIST", 0,
      "Only these, with commas between: accuracy, f1, mcc, pearson, spearman (default: all that apply)", 1},
     {"json", KEY_JSON, 0, 0, "One line of JSON", 1},
@@ -46,7 +47,7 @@ enum { FIGURES = sizeof figures / sizeof *figures };
 typedef struct evaluation {
     cli_options common;
     const char *data, *text_column, *pair_column, *label_column;
-    bool wanted[FIGURES], all, json;
+    bool wanted[FIGURES], all, json, no_header;
     cli_progress progress;
 } evaluation;
 
@@ -80,6 +81,7 @@ static error_t parse(int key, char *argument, void *own) {
     case KEY_TEXT_COLUMN: e->text_column = argument; break;
     case KEY_PAIR_COLUMN: e->pair_column = argument; break;
     case KEY_LABEL_COLUMN: e->label_column = argument; break;
+    case KEY_NO_HEADER: e->no_header = true; break;
     case KEY_METRICS: take_metrics(e, argument); break;
     case KEY_JSON: e->json = true; break;
     default: return ARGP_ERR_UNKNOWN;
@@ -146,6 +148,7 @@ int cli_eval(int argc, char **argv) {
                                .text_column = e.text_column,
                                .pair_column = e.pair_column,
                                .label_column = e.label_column,
+                               .no_header = e.no_header,
                                .max_tokens = e.common.max_seq_len,
                                .each = each,
                                .user = &e};

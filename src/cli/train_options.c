@@ -41,6 +41,8 @@ static const row data_rows[] = {
     {"text-pair-column", "C", "The column of a pair's second text", VALUE_TEXT, FIELD(pair_column), 0, 0, NULL},
     {"label-column", "C", "The labels' column (default: label, else category, else the last)", VALUE_TEXT,
      FIELD(label_column), 0, 0, NULL},
+    {"no-header", NULL, "The files' first lines are rows like the others; columns are numbers from 1", VALUE_FLAG,
+     FIELD(no_header), 0, 0, NULL},
     {"output", "DIR", "The folder of the result, of the log, and of the checkpoints until the end", VALUE_TEXT,
      FIELD(output), 0, 0, NULL},
 };
@@ -305,6 +307,7 @@ ds_fit_options cli_train_what(const cli_train_options *o) {
         .text_column = o->text_column,
         .pair_column = o->pair_column,
         .label_column = o->label_column,
+        .no_header = o->no_header,
         .epochs = o->epochs,
         .max_steps = o->max_steps,
         .batch_size = (size_t)o->batch_size,

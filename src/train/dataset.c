@@ -2,6 +2,7 @@
 #include "train/dataset.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/random.h"
@@ -19,6 +20,14 @@ void ds__dataset_close(ds__dataset *dataset) {
     ds__buffer_deinit(&dataset->scratch);
     ds__arena_deinit(&dataset->arena);
     ds__free(heap, dataset, sizeof *dataset);
+}
+
+/* Objects name their members. */
+static ds_status check_header(const ds__dataset *dataset, ds_error *error) {
+    if (!dataset->is_json || !dataset->options.no_header) return DS_OK;
+    return ds__fail(error, DS_INVALID_ARGUMENT,
+                    "%s: is read as JSON lines, which have no header in any case; no_header is for .csv and .tsv",
+                    dataset->path);
 }
 
 static ds_status format_of(ds__dataset *dataset, ds__table_format *format, ds_error *error) {
@@ -63,22 +72,36 @@ static ds_status check_encoding(const ds__dataset *dataset, ds__str first, ds_er
                     dataset->path, little ? "FF FE" : "FE FF");
 }
 
-/* CSV and TSV: the first record names the columns. */
-static ds_status read_header(ds__dataset *dataset, ds_error *error) {
+/* Without a header a column's name is its number from 1. */
+static ds_status number_columns(ds__dataset *dataset, ds__str *names, size_t count, ds_error *error) {
+    for (size_t i = 0; i < count; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%zu", i + 1);
+        names[i] = ds__arena_copy(&dataset->arena, ds__str_of(number));
+        if (!names[i].data) return ds__alloc_failed(dataset->heap, sizeof number, "columns' numbers", error);
+    }
+    return DS_OK;
+}
+
+/* CSV and TSV: the first record names the columns; without a header it tells how many there are, and is read again. */
+static ds_status read_columns(ds__dataset *dataset, ds_error *error) {
     ds__table *table = dataset->table;
+    const bool numbered = dataset->options.no_header;
     bool end;
     DS_TRY(ds__table_next_record(table, &end, error));
     if (end)
-        return ds__fail(error, DS_BAD_FORMAT, "%s: is empty, expected a header line with the columns' names",
-                        dataset->path);
+        return ds__fail(error, DS_BAD_FORMAT, "%s: is empty, expected %s", dataset->path,
+                        numbered ? "rows of a text and its label" : "a header line with the columns' names");
     DS_TRY(check_encoding(dataset, ds__table_field(table, 0), error));
     size_t count = ds__table_field_count(table);
     ds__str *names = ds__alloc(dataset->heap, count * sizeof *names);
     if (!names) return ds__alloc_failed(dataset->heap, count * sizeof *names, "columns' names", error);
     for (size_t i = 0; i < count; i++) names[i] = ds__table_field(table, i);
-    ds_status status = ds__dataset_choose(dataset, names, count, error);
+    ds_status status = numbered ? number_columns(dataset, names, count, error) : DS_OK;
+    if (status == DS_OK) status = ds__dataset_choose(dataset, names, count, error);
     ds__free(dataset->heap, names, count * sizeof *names);
-    return status;
+    DS_TRY(status);
+    return numbered ? ds__table_seek(table, ds__table_offset(table), ds__table_line(table), error) : DS_OK;
 }
 
 /* JSON lines: there is no header; the first object names the columns when the scan comes to it. */
@@ -97,13 +120,14 @@ static ds_status open_dataset(ds__dataset *dataset, ds_error *error) {
     if (!dataset->path) return ds__alloc_failed(dataset->heap, strlen(options->path) + 1, "a file's name", error);
     wanted.path = dataset->path;
     DS_TRY(format_of(dataset, &wanted.format, error));
+    DS_TRY(check_header(dataset, error));
     DS_TRY(check_task(dataset, error));
     DS_TRY(check_regular(dataset->path, error));
     if (options->label_names)
         DS_TRY(ds__data_labels_take(&dataset->labels, options->label_names, options->labels, error));
     DS_TRY(ds__table_open(dataset->heap, &wanted, &dataset->table, error));
     DS_TRY(ds__table_look(dataset->table, &dataset->stamp, error));
-    DS_TRY(dataset->is_json ? read_mark(dataset, error) : read_header(dataset, error));
+    DS_TRY(dataset->is_json ? read_mark(dataset, error) : read_columns(dataset, error));
     DS_TRY(ds__dataset_scan(dataset, error));
     if (dataset->info.task == DS_TRAIN_MULTI_LABEL) {
         size_t bytes = (size_t)dataset->info.labels * sizeof *dataset->targets;

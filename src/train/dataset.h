@@ -17,6 +17,7 @@ typedef struct ds__dataset_options {
      * category, else the last column (where labels are needed). The columns of JSON lines are the first object's keys.
      */
     const char *text_column, *pair_column, *label_column;
+    bool no_header;     /* .csv, .tsv: the first line is a row like the others, and columns are numbers from 1 */
     ds_train_task task; /* AUTO: regression where every label is a number and one at least has a decimal point (or
                          * embedding, where there are pairs), multi-label where cells hold several labels split by '|',
                          * else classification */

@@ -58,26 +58,32 @@ static void check_texts(ds__dataset *dataset, const ds__data_cells *cells) {
 
 /* ---- CSV and TSV ---- */
 
+/* What has told how many columns there are. */
+static const char *first_line(const ds__dataset *dataset) {
+    return dataset->options.no_header ? "first line" : "header";
+}
+
 static bool has_cell(ds__dataset *dataset, const ds__data_column *column) {
     size_t count = ds__table_field_count(dataset->table);
     if (column->at < count) return true;
     ds__dataset_skip(dataset,
-                     "has %zu of the header's %zu columns, and \"%.*s\" is number %zu; the row is skipped: complete "
+                     "has %zu of the %s's %zu columns, and \"%.*s\" is number %zu; the row is skipped: complete "
                      "it, and check its quotes",
-                     count, dataset->columns, DS_SHOWN(column->name), column->at + 1);
+                     count, first_line(dataset), dataset->columns, DS_SHOWN(column->name), column->at + 1);
     return false;
 }
 
-/* More cells than the header has columns, but for empty ones at the end: a separator in a text that needs quotes, which
+/* More cells than there are columns, but for empty ones at the end: a separator in a text that needs quotes, which
  * would put a piece of the text where the label is looked for. */
 static bool has_surplus(ds__dataset *dataset) {
     size_t count = ds__table_field_count(dataset->table);
     while (count > dataset->columns && ds__table_field(dataset->table, count - 1).size == 0) count--;
     if (count <= dataset->columns) return false;
     ds__dataset_skip(dataset,
-                     "has %zu columns, and the header has %zu; the row is skipped: put texts that hold the separator "
-                     "in quotes, or name the column in the header",
-                     count, dataset->columns);
+                     "has %zu columns, and the %s has %zu; the row is skipped: put texts that hold the separator "
+                     "in quotes%s",
+                     count, first_line(dataset), dataset->columns,
+                     dataset->options.no_header ? "" : ", or name the column in the header");
     return true;
 }
 

@@ -84,6 +84,7 @@ static ds_status open_data(fit *f, ds_error *error) {
         .text_column = o->text_column,
         .pair_column = o->pair_column,
         .label_column = o->label_column,
+        .no_header = o->no_header,
         .task = f->how.task,
         .label_names = f->how.label_names,
         .labels = f->how.label_names ? f->how.labels : 0,

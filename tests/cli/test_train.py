@@ -122,12 +122,12 @@ class Case(unittest.TestCase):
 
 class Usage(Case):
     def test_help_has_every_option(self) -> None:
-        options = {"train": "train eval eval-split text-column text-pair-column label-column task loss optimizer weight-decay "
+        options = {"train": "train eval eval-split text-column text-pair-column label-column no-header task loss optimizer weight-decay "
                             "epochs max-steps batch-size gradient-accumulation-steps learning-rate scheduler warmup-ratio seed "
                             "batch-tokens max-grad-norm label-smoothing freeze layer-decay max-seq-len dtype threads "
                             "memory-limit gradient-checkpointing memory-efficient quantization lora-rank lora-alpha "
                             "lora-targets teacher keep save-steps save-dtype resume grace-seconds json output",
-                   "eval": "data text-column text-pair-column label-column metrics json", "report": "output"}
+                   "eval": "data text-column text-pair-column label-column no-header metrics json", "report": "output"}
         for command, names in options.items():
             result = run(command, "--help")
             said = result.stdout.decode()
@@ -210,12 +210,12 @@ class Run(Case):
                 "--batch-size", "8", "--learning-rate", "1e-3", "--seed", "3", "--threads", "2",
                 "--output", str(self.folder / output), *options]
 
+    def weights(self, output: str) -> bytes:
+        return (self.folder / output / "model.safetensors").read_bytes()
+
 
 class Signals(Run):
     """A run that is asked to end: it leaves in time, and --resume ends in the bits of a run that nobody disturbed."""
-
-    def weights(self, output: str) -> bytes:
-        return (self.folder / output / "model.safetensors").read_bytes()
 
     def steps_of(self, output: str) -> int:
         log = self.folder / output / "train_log.jsonl"
@@ -297,6 +297,25 @@ class Adapters(Run):
         whole = subprocess.run(self.command("plain", "--max-steps", "2"), stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
         self.assertEqual(whole.returncode, 0, whole.stderr)
         self.assertFalse((self.folder / "plain" / "adapter").exists())
+
+
+class NoHeader(Run):
+    def test_columns_by_number(self) -> None:
+        named = (self.folder / "rows.csv").read_text().splitlines()[1:]
+        turned = "\n".join(f"{row.split(',')[1]}\t{row.split(',')[0]}" for row in named)
+        (self.folder / "rows.tsv").write_text(turned + "\n")
+        numbers = ("--no-header", "--text-column", "2", "--label-column", "1")
+        steps = ("--max-steps", "30")
+        subprocess.run(self.command("named", *steps), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+        command = [part.replace("rows.csv", "rows.tsv") for part in self.command("numbered", *steps, *numbers)]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+        self.assertEqual(self.weights("named"), self.weights("numbered"))
+        with_names = run("eval", self.folder / "named", "--data", self.folder / "rows.csv", "--json")
+        by_number = run("eval", self.folder / "named", "--data", self.folder / "rows.tsv", "--json", *numbers)
+        self.assertEqual((by_number.returncode, json.loads(by_number.stdout)["count"]), (0, 40), by_number.stderr)
+        self.assertEqual(by_number.stdout, with_names.stdout)
+        self.refused(1, 'has no column "3"', "eval", self.folder / "named", "--data", self.folder / "rows.tsv", *numbers[:3],
+                     "--label-column", "3")
 
 
 class Report(Case):

@@ -69,6 +69,26 @@ static void columns_are_found(void **state) {
     check_dataset("t.csv", o, DS_STR("sentence1,sentence2,label\nt,u,1.0\nv,w,2.0\n"), "value 2+0 [] t=1; v=2;");
 }
 
+static void columns_may_have_no_names(void **state) {
+    ds__dataset_options o = {.no_header = true, .needs_labels = true};
+    check_dataset("t.csv", o, DS_STR("a,x\nb,y\n"), "class 2+0 [x:1 y:1] a=0; b=1;");
+    check_dataset("t.csv", o, DS_STR("\xEF\xBB\xBF\r\n\"a\nb\",x\nb,y\n"), "class 2+0 [x:1 y:1] a\nb=0; b=1;");
+    check_dataset("t.tsv", o, DS_STR("text\tlabel\na\tx\n"), "class 2+0 [label:1 x:1] text=0; a=1;"); /* are a row */
+    check_dataset("t.csv", o, DS_STR("a,,1.5\nb,y,2.5\n"), "value 2+0 [] a=1.5; b=2.5;");
+    check_dataset("t.csv", o, DS_STR("a,x\nb\nc,y,z\nd,y\n"), "class 2+2 [x:1 y:1] a=0; d=1;");
+    assert_non_null(strstr(warned(), "line 2: has 1 of the first line's 2 columns, and \"2\" is number 2"));
+    assert_non_null(strstr(warned(), "line 3: has 3 columns, and the first line has 2"));
+    o = (ds__dataset_options){
+        .no_header = true, .text_column = "3", .pair_column = "1", .label_column = "2", .needs_labels = true};
+    check_dataset("t.csv", o, DS_STR("t,x,a\nu,y,b\n"), "class pairs 2+0 [x:1 y:1] a|t=0; b|u=1;");
+    o.pair_column = "4";
+    check_dataset("t.csv", o, DS_STR("t,x,a\nu,y,b\n"), "!has no column \"4\"; its columns are: 1, 2, 3");
+    o.pair_column = "01";
+    check_dataset("t.csv", o, DS_STR("t,x,a\nu,y,b\n"), "!has no column \"01\"");
+    check_dataset("t.csv", o, DS_STR(""), "!is empty, expected rows of a text and its label");
+    check_dataset("t.jsonl", o, DS_STR("{\"text\":\"a\",\"label\":\"x\"}\n"), "!no_header is for .csv and .tsv");
+}
+
 static void labels_tell_the_task(void **state) {
     CSV("text,label\na,1.0\nb,-.5\nc,+2.e1\nd, 3.25 \n", "value 4+0 [] a=1; b=-0.5; c=20; d=3.25;");
     CSV("text,label\na,1.0\nb,2\n", "value 2+0 [] a=1; b=2;");
@@ -304,6 +324,7 @@ int main(void) {
         TEST(tsv_is_read),
         TEST(json_is_read),
         TEST(columns_are_found),
+        TEST(columns_may_have_no_names),
         TEST(labels_tell_the_task),
         TEST(a_task_is_taken_at_its_word),
         TEST(known_labels_keep_their_order),
