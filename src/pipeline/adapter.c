@@ -110,8 +110,8 @@ static ds_status read_config(ds__heap *heap, const char *path, adapter_config *c
 
 /* ---- Tensors ---- */
 
-static bool is_float(const ds__safetensor *t) {
-    return t->known_dtype && (t->dtype == DS_F32 || t->dtype == DS_F16 || t->dtype == DS_BF16);
+static bool is_matrix(const ds__safetensor *t) {
+    return t->rank == 2 && t->known_dtype && (t->dtype == DS_F32 || t->dtype == DS_F16 || t->dtype == DS_BF16);
 }
 
 static ds_status no_memory(const merge *m, size_t bytes, ds_error *error) {
@@ -148,19 +148,16 @@ static ds_status widen(const merge *m, const ds__safetensor *t, ds__arena *memor
 static ds_status check_pair(const merge *m, const ds__safetensor *a, const ds__safetensor *b, const ds__safetensor *w,
                             ds_error *error) {
     const int64_t rank = m->config.rank;
-    if (!is_float(a) || !is_float(b) || a->rank != 2 || b->rank != 2)
-        return ds__fail(error, DS_UNSUPPORTED, "%s: \"%s\" is %s of rank %d, expected a matrix of F32, F16 or BF16",
-                        a->path, is_float(a) && a->rank == 2 ? b->name.data : a->name.data,
-                        is_float(a) && a->rank == 2 ? b->dtype_name.data : a->dtype_name.data,
-                        is_float(a) && a->rank == 2 ? b->rank : a->rank);
+    const ds__safetensor *wrong = !is_matrix(a) ? a : !is_matrix(b) ? b : !is_matrix(w) ? w : NULL;
+    if (wrong)
+        return ds__fail(error, DS_UNSUPPORTED,
+                        "%s: \"%s\" is stored as %s with %d dimensions; adapters are matrices of F32, F16 or BF16, and "
+                        "so is what they are merged into",
+                        wrong->path, wrong->name.data, wrong->dtype_name.data, wrong->rank);
     if (a->shape[0] != rank || b->shape[1] != rank)
         return ds__fail(error, DS_SHAPE_MISMATCH,
                         "%s: \"%s\" and its lora_B have the ranks %lld and %lld, r in adapter_config.json is %lld",
                         a->path, a->name.data, (long long)a->shape[0], (long long)b->shape[1], (long long)rank);
-    if (!is_float(w) || w->rank != 2)
-        return ds__fail(error, DS_UNSUPPORTED,
-                        "%s: \"%s\" is stored as %s; adapters are merged into matrices of F32, F16 or BF16", w->path,
-                        w->name.data, w->dtype_name.data);
     if (a->shape[1] != w->shape[1] || b->shape[0] != w->shape[0])
         return ds__fail(error, DS_SHAPE_MISMATCH,
                         "%s: \"%s\" is for a weight of [%lld, %lld], \"%s\" of the model is [%lld, %lld]", a->path,

@@ -63,7 +63,7 @@ static void put_settings(ds__json_writer *json, const ds_trainer *trainer, const
     const ds_trainer_options *o = &trainer->options;
     ds__json_open_object(json);
     put_text(json, "model", trainer->folder.path);
-    put_text(json, "adapter", trainer->options.adapter);
+    put_text(json, "adapter", trainer->folder.adapter ? ds__safetensors_path(trainer->folder.adapter) : NULL);
     put_text(json, "train", options->train);
     put_text(json, "eval", options->eval);
     put_text(json, "teacher", options->teacher);

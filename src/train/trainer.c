@@ -49,6 +49,11 @@ static ds_status settle_options(ds_trainer *trainer, ds_error *error) {
     DS_TRY(check_number("keep_vectors", o->keep_vectors, 0, 1e6, error));
     DS_TRY(check_number("dropout", o->dropout, -1, 0.99, error));
     DS_TRY(check_number("lora_rank", o->lora_rank, 0, 4096, error));
+    if (o->lora_rank && trainer->folder.adapter)
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "lora_rank is %d over the merged adapter %s: new adapters would have no base model that they "
+                        "could be loaded over; save the merged model first, and train that",
+                        o->lora_rank, ds__safetensors_path(trainer->folder.adapter));
     if (o->schedule != DS_SCHEDULE_CONSTANT && o->total_steps < 1)
         return ds__fail(error, DS_INVALID_ARGUMENT,
                         "total_steps is %lld, expected at least 1: the schedule needs to know where it ends",
@@ -233,6 +238,7 @@ static ds_status reserve(ds_trainer *trainer, ds_error *error) {
 static ds_status prepare(ds_trainer *trainer, const char *folder, ds_error *error) {
     ds_context *context = trainer->context;
     DS_TRY(ds__folder_open(&context->heap, folder, trainer->options.adapter, &trainer->folder, error));
+    trainer->options.adapter = NULL; /* the caller's; it has been merged */
     DS_TRY(settle_options(trainer, error));
     DS_TRY(settle_head(trainer, error));
     settle_rates(trainer);

@@ -138,6 +138,9 @@ static void our_own_are_the_merged_model(void **state) {
         assert_int_equal(ds_trainer_create(context, base_of(bases[k]), &on, &trainer, &error), DS_OK);
         assert_int_equal(ds_trainer_step(trainer, &batch, &from_adapter, &error), DS_OK);
         ds_trainer_destroy(trainer);
+        on.lora_rank = 2;
+        assert_int_equal(ds_trainer_create(context, base_of(bases[k]), &on, &trainer, &error), DS_INVALID_ARGUMENT);
+        assert_non_null(strstr(error.message, "lora_rank is 2 over the merged adapter"));
         assert_true(from_merged.loss == from_adapter.loss && from_merged.gradient_norm == from_adapter.gradient_norm);
         scratch_destroy(&scratch);
     }
