@@ -45,8 +45,8 @@ static const char *base_of(const char *name) {
 
 /* The logits of a packed batch; to be given to free(). */
 static float *logits_of(const char *folder, const char *adapter, const ds_packed_batch *batch, size_t rows) {
-    ds_model *model;
-    ds_session *session;
+    ds_model *model = NULL;
+    ds_session *session = NULL;
     const ds_model_options options = {.adapter = adapter};
     if (ds_model_open(context, folder, &options, &model, &error) != DS_OK ||
         ds_session_create(model, &session, &error) != DS_OK)

@@ -53,7 +53,7 @@ static void put(ds__run_log *log, const char *text) {
 
 static void lines_are_whole_json_objects(void **state) {
     ds_fit_event event = {.kind = DS_FIT_STEP,
-                          .step = {4.25, 2.5, 1e-4f, 17, 412},
+                          .step = {4.25, 2.5, 1e-4f, 17, 412, 0, 0, 0},
                           .epoch = 0.5,
                           .samples_per_s = 101.25,
                           .seconds = 0.32};
