@@ -63,6 +63,7 @@ typedef struct ds_model_info {
     ds_head head;
     ds_problem problem;        /* where there is a head */
     int32_t labels;            /* 0 without a head */
+    float temperature;         /* what logits are divided by for scores (config.json, "temperature"); 1: nothing */
     ds_pooling pooling;        /* what DS_POOLING_AUTO means here */
     bool normalize;            /* what DS_SWITCH_AUTO means here */
     int32_t embed_max_tokens;  /* where ds_embed truncates */
@@ -146,13 +147,20 @@ DS_API DS_MUST_CHECK ds_status ds_embed(ds_session *session, const ds_text *text
                                         const ds_embed_options *options, float *out, ds_run_stats *stats,
                                         ds_error *error);
 
+/* The answer to a text that no label fits. */
+enum { DS_LABEL_UNKNOWN = -1 };
+
 typedef struct ds_classify_options {
     bool logits;        /* the head's raw outputs instead of scores */
     int32_t max_tokens; /* 0: info.max_tokens */
+    /* [count] or NULL: gets each text's best label, or DS_LABEL_UNKNOWN where its score is under `threshold` (0 to 1).
+     * For scores only: refused together with logits, and for regression. */
+    int32_t *answers;
+    float threshold;
 } ds_classify_options;
 
-/* For models with a head on sequences.  pairs: NULL, or the second text of each.  scores: [count, labels]; softmax for
- * single-label, sigmoid for multi-label, the raw value for regression. */
+/* For models with a head on sequences.  pairs: NULL, or the second text of each.  scores: [count, labels]; softmax of
+ * logits / info.temperature for single-label, their sigmoids for multi-label, the raw value for regression. */
 DS_API DS_MUST_CHECK ds_status ds_classify(ds_session *session, const ds_text *texts, const ds_text *pairs,
                                            size_t count, const ds_classify_options *options, float *scores,
                                            ds_run_stats *stats, ds_error *error);

@@ -175,6 +175,9 @@ typedef struct ds_metrics {
     double accuracy, f1, f1_macro,
         mcc;                  /* classification; f1: of label 1 where there are two, else macro; NAN elsewhere */
     double pearson, spearman; /* regression, embedding; NAN elsewhere */
+    /* Expected calibration error (Naeini et al. 2015), 0 to 1: how far the best label's score is from how often it is
+     * right, over 15 bins of scores of equal width.  Classification by ds_fit and ds_evaluate; NAN elsewhere. */
+    double ece;
 } ds_metrics;
 /* predicted, expected: [count] labels from 0 to labels-1.  Matthews' coefficient is Gorodkin's for several classes. */
 DS_API DS_MUST_CHECK ds_status ds_metrics_labels(ds_context *context, const int32_t *predicted, const int32_t *expected,
@@ -211,6 +214,9 @@ typedef struct ds_fit_event {
 typedef struct ds_fit_options {
     const char *train, *eval; /* .csv, .tsv, .jsonl; eval may be NULL */
     double eval_split;        /* this share of the training rows, drawn by the seed, is held out; 0: none */
+    /* This share, drawn by the seed, is never trained on: behind the last step the saved folder is calibrated on it,
+     * as ds_calibrate does. 0: none. */
+    double calibrate;
     const char *text_column, *pair_column, *label_column; /* NULL: see docs/training.md */
     bool no_header;      /* of .csv and .tsv, train and eval: columns are numbers from 1 ("2") */
     double epochs;       /* 0: 3 */
@@ -230,12 +236,21 @@ typedef struct ds_fit_options {
     void *user;
 } ds_fit_options;
 
+/* What fitting a temperature came to. */
+typedef struct ds_calibration {
+    size_t rows; /* that it was fitted on; 0: it was not */
+    float temperature;
+    double loss_before, loss_after; /* mean negative log-likelihood of the rows, in natural units */
+    double ece_before, ece_after;   /* as in ds_metrics; NAN for multi-label */
+} ds_calibration;
+
 typedef struct ds_fit_result {
     int64_t steps;
     double samples_per_s, train_s, first_loss, last_loss; /* last_loss: mean of the last ten steps */
     bool has_eval;
     ds_metrics eval;
     size_t skipped; /* rows of the data that could not be used */
+    ds_calibration calibration;
 } ds_fit_result;
 
 /* how->labels, label_names, task AUTO, total_steps and warmup_steps are found out from the data. */
@@ -254,6 +269,21 @@ typedef struct ds_evaluate_options {
 } ds_evaluate_options;
 DS_API DS_MUST_CHECK ds_status ds_evaluate(ds_session *session, const ds_evaluate_options *options, ds_metrics *out,
                                            ds_error *error);
+
+/* Scores that mean what they say: finds the temperature T by which the head's logits are divided before softmax (or
+ * sigmoids) so that the rows' labels are likeliest (Guo et al. 2017), and writes it into the folder's config.json as
+ * "temperature"; models opened from then on use it.  The best label stays the same.  The session's model is run as it
+ * was opened, so an int8 folder is calibrated as int8.  For heads on sequences that have labels. */
+typedef struct ds_calibrate_options {
+    const char *data, *text_column, *pair_column, *label_column; /* rows that the model was not trained on */
+    /* Only those rows of the file that ds_fit holds back where its `calibrate` (or `eval_split`) is this share and its
+     * seed this one; 0: all. */
+    double split;
+    uint64_t seed;
+    int32_t max_tokens; /* 0: info.max_tokens */
+} ds_calibrate_options;
+DS_API DS_MUST_CHECK ds_status ds_calibrate(ds_session *session, const ds_calibrate_options *options,
+                                            ds_calibration *out, ds_error *error);
 
 #ifdef __cplusplus
 }

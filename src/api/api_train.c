@@ -1,7 +1,7 @@
 /* Public functions of training. */
 #include "backends/backends.h"
 #include "base/error.h"
-#include "train/evaluate.h"
+#include "train/calibrate.h"
 #include "train/fit.h"
 #include "train/metrics.h"
 #include "train/trainer_checkpoint.h"
@@ -76,4 +76,8 @@ ds_status ds_fit(ds_context *context, const char *folder, const ds_trainer_optio
 
 ds_status ds_evaluate(ds_session *session, const ds_evaluate_options *options, ds_metrics *out, ds_error *error) {
     return ds__evaluate(session, options, out, error);
+}
+
+ds_status ds_calibrate(ds_session *session, const ds_calibrate_options *options, ds_calibration *out, ds_error *error) {
+    return ds__calibrate(session, options, out, error);
 }

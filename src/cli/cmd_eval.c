@@ -15,7 +15,7 @@ static const struct argp_option options[] = {
     {"label-column", KEY_LABEL_COLUMN, "C", 0, "The labels' column (default: label, else category, else the last)", 1},
     {"no-header", KEY_NO_HEADER, 0, 0, "The file's first line is a row like the others; columns are numbers from 1", 1},
     {"metrics", KEY_METRICS, "LIST", 0,
-     "Only these, with commas between: accuracy, f1, mcc, pearson, spearman (default: all that apply)", 1},
+     "Only these, with commas between: accuracy, f1, mcc, pearson, spearman, ece (default: all that apply)", 1},
     {"json", KEY_JSON, 0, 0, "One line of JSON", 1},
     {0}};
 
@@ -23,8 +23,10 @@ static const char doc[] =
     "Runs MODEL on labelled rows and compares what it says with the labels.\v"
     "Labels are the model's own, by name. A model without a head is measured on pairs with scores, by the cosine of "
     "their "
-    "vectors. Of two labels F1 is that of the second one, of more the mean over all; a metric that does not apply is "
-    "\"-\", null in JSON.\n\n"
+    "vectors. Of two labels F1 is that of the second one, of more the mean over all; ECE is the expected calibration "
+    "error, how far scores are from how often they are right (over 15 bins of equal width); a metric that does not "
+    "apply "
+    "is \"-\", null in JSON.\n\n"
     "Examples:\n"
     "  deepseek eval intents --data test.csv\n"
     "  deepseek eval MODEL --data pairs.tsv --metrics pearson,spearman --json\n";
@@ -40,6 +42,7 @@ static const struct figure {
     {"mcc", "mcc", "MCC", offsetof(ds_metrics, mcc)},
     {"pearson", "pearson", "Pearson", offsetof(ds_metrics, pearson)},
     {"spearman", "spearman", "Spearman", offsetof(ds_metrics, spearman)},
+    {"ece", "ece", "ECE", offsetof(ds_metrics, ece)},
 };
 
 enum { FIGURES = sizeof figures / sizeof *figures };
@@ -63,8 +66,8 @@ static void take_metrics(evaluation *e, const char *list) {
         if (!known)
             exit(cli_usage_error(
                 "eval",
-                "--metrics is \"%s\", where \"%.*s\" is none; expected some of accuracy, f1, mcc, pearson "
-                "and spearman with commas between",
+                "--metrics is \"%s\", where \"%.*s\" is none; expected some of accuracy, f1, mcc, pearson, "
+                "spearman and ece with commas between",
                 list, (int)(size < 100 ? size : 100), word));
         word += size;
         if (!*word) break;

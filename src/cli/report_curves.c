@@ -7,12 +7,14 @@
 
 enum { WIDE = 1000, HALF = 480, MOST_EVALS = 60, MOST_SMOOTH = 2000 };
 
+/* color NULL: in the table only, since it is better the smaller it is. */
 static const struct {
     const char *name, *color;
 } metrics[CLI_LOG_METRICS] = {
     [CLI_LOG_ACCURACY] = {"Accuracy", "c1"}, [CLI_LOG_F1] = {"F1", "c2"},
     [CLI_LOG_F1_MACRO] = {"Macro F1", "c3"}, [CLI_LOG_MCC] = {"MCC", "c4"},
     [CLI_LOG_PEARSON] = {"Pearson", "c1"},   [CLI_LOG_SPEARMAN] = {"Spearman", "c2"},
+    [CLI_LOG_ECE] = {"ECE", NULL},
 };
 
 const char *cli_metric_name(int metric) { return metrics[metric].name; }
@@ -152,7 +154,7 @@ static void put_metric_chart(cli_page *p) {
     double low = INFINITY, high = -INFINITY;
     cli_page_put(p, "<p class=\"key\">");
     for (int m = 0; m < CLI_LOG_METRICS; m++) {
-        if (!has_any(c->eval[m], c->evals)) continue;
+        if (!metrics[m].color || !has_any(c->eval[m], c->evals)) continue;
         for (size_t i = 0; i < c->evals; i++)
             if (isfinite(c->eval[m][i])) low = fmin(low, c->eval[m][i]), high = fmax(high, c->eval[m][i]);
         series[count++] = (cli_series){metrics[m].color, "", true, c->eval[m], c->eval_step, c->evals, metrics[m].name};

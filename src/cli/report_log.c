@@ -61,6 +61,7 @@ static const struct number {
     {"mcc", offsetof(line, eval.metrics[CLI_LOG_MCC])},
     {"pearson", offsetof(line, eval.metrics[CLI_LOG_PEARSON])},
     {"spearman", offsetof(line, eval.metrics[CLI_LOG_SPEARMAN])},
+    {"ece", offsetof(line, eval.metrics[CLI_LOG_ECE])},
     {"forward_s", offsetof(line, phases[CLI_LOG_FORWARD])},
     {"backward_s", offsetof(line, phases[CLI_LOG_BACKWARD])},
     {"optimizer_s", offsetof(line, phases[CLI_LOG_OPTIMIZER])},

@@ -22,6 +22,7 @@ typedef enum cli_log_metric {
     CLI_LOG_MCC,
     CLI_LOG_PEARSON,
     CLI_LOG_SPEARMAN,
+    CLI_LOG_ECE,
     CLI_LOG_METRICS
 } cli_log_metric;
 

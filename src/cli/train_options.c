@@ -35,6 +35,9 @@ static const row data_rows[] = {
     {"eval", "FILE", "Rows to evaluate on after each epoch", VALUE_TEXT, FIELD(eval), 0, 0, NULL},
     {"eval-split", "F", "In place of --eval: hold this share of the rows back, drawn by the seed", VALUE_REAL,
      FIELD(eval_split), 1e-6, BELOW_1, "a number over 0 and under 1"},
+    {"calibrate", "F",
+     "Never train on this share of the rows, drawn by the seed, and fit the scores' temperature to them at the end",
+     VALUE_REAL, FIELD(calibrate), 1e-6, BELOW_1, "a number over 0 and under 1"},
     {"text-column", "C",
      "The texts' column (default: text, else sentence, else sentence1 with sentence2, else the first)", VALUE_TEXT,
      FIELD(text_column), 0, 0, NULL},
@@ -138,7 +141,8 @@ static const char doc[] =
     "  deepseek train MODEL --train train.csv --eval test.csv --output intents\n"
     "  deepseek train MODEL --train rows.jsonl --lora-rank 8 --output tuned\n"
     "  deepseek train MODEL --train pairs.tsv --task embedding --output similar\n"
-    "  deepseek train MODEL --train train.csv --output intents --resume --json\n";
+    "  deepseek train MODEL --train train.csv --output intents --resume --json\n"
+    "  deepseek train MODEL --train train.csv --calibrate 0.05 --output intents\n";
 
 /* "adamw or sgd" out of "adamw|sgd". */
 static const char *listed(const char *words, char *out, size_t size) {
@@ -304,6 +308,7 @@ ds_fit_options cli_train_what(const cli_train_options *o) {
         .train = o->train,
         .eval = o->eval,
         .eval_split = o->eval_split,
+        .calibrate = o->calibrate,
         .text_column = o->text_column,
         .pair_column = o->pair_column,
         .label_column = o->label_column,

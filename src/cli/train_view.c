@@ -108,6 +108,7 @@ static void put_metrics(ds__buffer *out, const ds_metrics *metrics) {
     put_metric(out, "MCC", metrics->mcc);
     put_metric(out, "Pearson", metrics->pearson);
     put_metric(out, "Spearman", metrics->spearman);
+    put_metric(out, "ECE", metrics->ece);
 }
 
 void cli_train_show_evaluation(cli_train_view *view, const ds_fit_event *event) {
@@ -144,6 +145,13 @@ void cli_train_put_summary(const cli_train_options *options, ds_train_task task,
         ds__buffer_printf(out, "evaluation  %s", ds__buffer_cstr(&metrics) ? metrics.data : "");
         ds__buffer_printf(out, ", on %zu texts\n", result->eval.count);
     }
+    if (result->calibration.rows) {
+        ds__buffer_printf(out, "calibration temperature %.4f", (double)result->calibration.temperature);
+        if (!isnan(result->calibration.ece_after))
+            ds__buffer_printf(out, ", ECE %.4f before, %.4f after", result->calibration.ece_before,
+                              result->calibration.ece_after);
+        ds__buffer_printf(out, ", on %zu texts\n", result->calibration.rows);
+    }
     if (result->skipped) ds__buffer_printf(out, "skipped     %zu rows that could not be used\n", result->skipped);
     ds__buffer_printf(out, "model       %s\n\nNext:\n", options->output);
     ds__buffer_printf(out, "  echo 'a text' | deepseek %s %s\n", task == DS_TRAIN_EMBEDDING ? "embed" : "classify",
@@ -173,9 +181,14 @@ void cli_train_put_json(const ds_fit_result *result, ds__buffer *out) {
         const char *key;
         double value;
     } more[] = {{"eval_loss", m->loss}, {"eval_f1", m->f1},           {"eval_f1_macro", m->f1_macro},
-                {"eval_mcc", m->mcc},   {"eval_pearson", m->pearson}, {"eval_spearman", m->spearman}};
+                {"eval_mcc", m->mcc},   {"eval_pearson", m->pearson}, {"eval_spearman", m->spearman},
+                {"eval_ece", m->ece}};
     for (size_t i = 0; result->has_eval && i < sizeof more / sizeof *more; i++)
         if (!isnan(more[i].value)) put_value(&json, more[i].key, more[i].value, 6);
+    if (result->calibration.rows) {
+        ds__json_key(&json, "temperature");
+        ds__json_put_f32(&json, result->calibration.temperature);
+    }
     ds__json_close_object(&json);
     ds__buffer_put(out, '\n');
 }

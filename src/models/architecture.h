@@ -8,6 +8,10 @@
 #include "formats/safetensors_index.h"
 #include "ir/graph.h"
 
+/* What "temperature" may be. Far outside of what calibration finds; beyond it scores are all equal, or all 0 and 1. */
+#define DS__LEAST_TEMPERATURE 0.01
+#define DS__MOST_TEMPERATURE 100.0
+
 /* config.json with every default of the architecture filled in and every number checked. */
 typedef struct ds__model_config {
     const char *path; /* of config.json, for messages */
@@ -25,8 +29,9 @@ typedef struct ds__model_config {
      * classifier; the standard deviation of new weights. */
     float hidden_dropout, attention_dropout, classifier_dropout, initializer_range;
     ds_head head;
-    ds_problem problem;             /* of a head on sequences */
-    int32_t labels;                 /* 0 without a head */
+    ds_problem problem; /* of a head on sequences */
+    float temperature;  /* what the logits of a head on sequences are divided by for scores; 1: as they are */
+    int32_t labels;     /* 0 without a head */
     const char *const *label_names; /* [labels] */
 } ds__model_config;
 

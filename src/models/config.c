@@ -162,6 +162,12 @@ static bool read_rate(const reading *r, ds__json *json, ds__str key) {
     return true;
 }
 
+/* Of other models it is a setting of transformers for generating text, and passed over. */
+static float read_temperature(ds__json *json, ds__str key) {
+    if (ds__json_take_null(json)) return 1;
+    return (float)ds__json_number(json, key, DS__LEAST_TEMPERATURE, DS__MOST_TEMPERATURE);
+}
+
 /* One key of config.json and its value. */
 static void read_key(reading *r, ds__json *json, ds__str key) {
     ds__model_config *config = r->config;
@@ -178,6 +184,8 @@ static void read_key(reading *r, ds__json *json, ds__str key) {
         config->layer_norm_epsilon = (float)ds__json_number(json, key, 0, 1);
     else if (ds__str_is(key, "pad_token_id"))
         config->pad_token_id = ds__json_take_null(json) ? -1 : (int32_t)ds__json_int(json, key, -1, MAX_ROWS);
+    else if (ds__str_is(key, "temperature") && r->has_labels && config->head != DS_HEAD_TOKEN)
+        config->temperature = read_temperature(json, key);
     else if (!read_fixed(json, key) && !read_rate(r, json, key) &&
              !(r->has_labels && ds__label_keys_read(&r->labels, json, key)))
         ds__json_skip(json);
@@ -245,6 +253,7 @@ ds_status ds__model_config_read(ds__arena *arena, const char *folder, ds__model_
         .attention_dropout = 0.1f,
         .classifier_dropout = -1,
         .initializer_range = 0.02f,
+        .temperature = 1,
     };
     reading r = {.arena = arena, .config = config, .labels.arena = arena};
     ds__config_file file;

@@ -9,9 +9,8 @@
 
 enum { MAX_COPIED_BYTES = 64 << 20 };
 
-/* The members that stay, as they are spelled, then the new ones. */
-static ds_status rewrite(const ds__folder_copy *copy, const char *path, ds__str text, ds__buffer *out,
-                         ds_error *error) {
+ds_status ds__folder_copy_config(const ds__folder_copy *copy, const char *path, ds__str text, ds__buffer *out,
+                                 ds_error *error) {
     ds__json json;
     ds__json_writer writer = {out, false};
     ds__buffer name;
@@ -43,7 +42,7 @@ static ds_status copy_file(const ds__folder_copy *copy, const char *path, const 
     ds__buffer_init(&out, copy->save->heap);
     const bool is_config = strcmp(path, copy->source->config.path) == 0;
     ds_status status = ds__file_read(path, MAX_COPIED_BYTES, &text, error);
-    if (status == DS_OK && is_config) status = rewrite(copy, path, ds__buffer_str(&text), &out, error);
+    if (status == DS_OK && is_config) status = ds__folder_copy_config(copy, path, ds__buffer_str(&text), &out, error);
     if (status == DS_OK) status = ds__save_text(copy->save, name, ds__buffer_str(is_config ? &out : &text), error);
     ds__buffer_deinit(&text);
     ds__buffer_deinit(&out);

@@ -20,6 +20,10 @@ typedef struct ds__folder_copy {
     void *user;
 } ds__folder_copy;
 
+/* One file of JSON, config.json or the like: members that stay, as they are spelled, then the new ones, appended to
+ * `out`. path: for messages. Of `copy` only replaces, add and user are read. */
+ds_status ds__folder_copy_config(const ds__folder_copy *copy, const char *path, ds__str text, ds__buffer *out,
+                                 ds_error *error) DS_MUST_CHECK;
 ds_status ds__folder_copy_files(const ds__folder_copy *copy, ds_error *error) DS_MUST_CHECK;
 
 #endif

@@ -52,6 +52,7 @@ static void describe(ds__folder *folder) {
         .head = config->head,
         .problem = config->problem,
         .labels = config->labels,
+        .temperature = config->temperature,
         .pooling = folder->pooling,
         .normalize = folder->normalize,
         .embed_max_tokens = folder->embed_max_tokens,

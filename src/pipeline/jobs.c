@@ -40,11 +40,29 @@ static ds_status need_head(const ds_session *session, ds_head head, ds_error *er
                     info->head == DS_HEAD_NONE ? "; it can be embedded" : ", but one for the other kind");
 }
 
-static void softmax(float *x, size_t n) {
+/* Of x / temperature. */
+static void softmax(float *x, size_t n, double temperature) {
     double top = -INFINITY, sum = 0;
     for (size_t i = 0; i < n; i++) top = fmax(top, x[i]);
-    for (size_t i = 0; i < n; i++) sum += exp(x[i] - top);
-    for (size_t i = 0; i < n; i++) x[i] = (float)(exp(x[i] - top) / sum);
+    for (size_t i = 0; i < n; i++) sum += exp((x[i] - top) / temperature);
+    for (size_t i = 0; i < n; i++) x[i] = (float)(exp((x[i] - top) / temperature) / sum);
+}
+
+static int32_t best_label(const float *scores, size_t labels) {
+    size_t best = 0;
+    for (size_t i = 1; i < labels; i++)
+        if (scores[i] > scores[best]) best = i;
+    return (int32_t)best;
+}
+
+static ds_status check_answers(const ds_classify_options *options, const ds_model_info *info, ds_error *error) {
+    if (!options->answers) return DS_OK;
+    if (!(options->threshold >= 0 && options->threshold <= 1))
+        return ds__fail(error, DS_INVALID_ARGUMENT, "threshold is %g, expected 0 to 1, as scores are",
+                        (double)options->threshold);
+    if (!options->logits && info->problem != DS_PROBLEM_REGRESSION) return DS_OK;
+    return ds__fail(error, DS_INVALID_ARGUMENT, "%s: answers need scores, but %s", info->folder,
+                    options->logits ? "logits were asked for" : "the model's problem is regression, which has none");
 }
 
 ds_status ds__classify(ds_session *session, const ds_text *texts, const ds_text *pairs, size_t count,
@@ -57,13 +75,18 @@ ds_status ds__classify(ds_session *session, const ds_text *texts, const ds_text 
     ds__text_job job = {
         .task = DS__TASK_LOGITS, .texts = texts, .pairs = pairs, .count = count, .row_floats = labels, .out = scores};
     DS_TRY(resolve_max_tokens(session, options->max_tokens, info->max_tokens, &job.max_tokens, error));
+    DS_TRY(check_answers(options, info, error));
     DS_TRY(ds__session_texts(session, &job, stats, error));
     if (options->logits || info->problem == DS_PROBLEM_REGRESSION) return DS_OK;
     for (size_t i = 0; i < count; i++) {
         float *row = scores + i * labels;
-        if (info->problem == DS_PROBLEM_SINGLE_LABEL) softmax(row, labels);
+        const double temperature = (double)info->temperature;
+        if (info->problem == DS_PROBLEM_SINGLE_LABEL) softmax(row, labels, temperature);
         for (size_t c = 0; info->problem == DS_PROBLEM_MULTI_LABEL && c < labels; c++)
-            row[c] = (float)(1 / (1 + exp(-(double)row[c])));
+            row[c] = (float)(1 / (1 + exp(-(double)row[c] / temperature)));
+        if (!options->answers) continue;
+        const int32_t best = best_label(row, labels);
+        options->answers[i] = row[best] >= options->threshold ? best : DS_LABEL_UNKNOWN;
     }
     return DS_OK;
 }
@@ -72,10 +95,9 @@ ds_status ds__classify(ds_session *session, const ds_text *texts, const ds_text 
 static ds_tag_span read_word(const ds_session *session, size_t at, size_t end, float *logits, size_t labels,
                              size_t *next) {
     const ds__batch *batch = &session->batch;
-    size_t best = 0, last = at;
-    softmax(logits + at * labels, labels);
-    for (size_t c = 1; c < labels; c++)
-        if (logits[at * labels + c] > logits[at * labels + best]) best = c;
+    size_t last = at;
+    softmax(logits + at * labels, labels, 1);
+    const size_t best = (size_t)best_label(logits + at * labels, labels);
     while (last + 1 < end && batch->words[last + 1] == batch->words[at]) last++;
     *next = last + 1;
     return (ds_tag_span){.label = (int32_t)best,

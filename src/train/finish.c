@@ -209,8 +209,8 @@ static ds_status save_adapters(ds_trainer *trainer, const char *folder, ds_error
     return status;
 }
 
-static ds_status save_model(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
-                            ds_error *error) {
+ds_status ds__finish_save(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
+                          ds_error *error) {
     ds__heap *heap = &trainer->context->heap;
     ds__buffer path, card;
     ds__buffer_init(&path, heap);
@@ -218,14 +218,22 @@ static ds_status save_model(ds_trainer *trainer, const ds_fit_options *options, 
     write_card(trainer, options, result, &card);
     ds_save_options how = options->save;
     how.card = ds__buffer_cstr(&card);
-    const char *partial = ds__path_join(&path, options->output, "model.partial");
+    const char *partial = ds__path_join(&path, options->output, DS__FINISH_FOLDER);
     ds_status status = partial && how.card ? DS_OK : ds__alloc_failed(heap, 4096, "the model's card", error);
     if (status == DS_OK && ds__folder_exists(partial)) /* of a run that was killed while it wrote it */
         status = ds__save_remove(heap, partial, error);
     if (status == DS_OK) status = ds__trainer_save(trainer, partial, &how, error);
     if (status == DS_OK && trainer->options.lora_rank && !how.adapters) status = save_adapters(trainer, partial, error);
-    if (status == DS_OK) status = move_all(heap, partial, options->output, error);
     ds__buffer_deinit(&card);
+    ds__buffer_deinit(&path);
+    return status;
+}
+
+ds_status ds__finish_appear(ds__heap *heap, const char *output, ds_error *error) {
+    ds__buffer path;
+    ds__buffer_init(&path, heap);
+    const char *partial = ds__path_join(&path, output, DS__FINISH_FOLDER);
+    ds_status status = partial ? move_all(heap, partial, output, error) : ds__alloc_failed(heap, 256, "a path", error);
     ds__buffer_deinit(&path);
     return status;
 }
@@ -271,9 +279,8 @@ static ds_status put_end(ds__heap *heap, const ds_fit_result *result, ds__run_lo
     return status;
 }
 
-ds_status ds__finish(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
-                     const ds__finish_times *times, ds__run_log *log, double seconds, ds_error *error) {
-    DS_TRY(save_model(trainer, options, result, error));
-    DS_TRY(ds__finish_put_times(&trainer->context->heap, times, log, error));
-    return put_end(&trainer->context->heap, result, log, seconds, error);
+ds_status ds__finish_log(const ds_fit_result *result, const ds__finish_times *times, ds__run_log *log, double seconds,
+                         ds__heap *heap, ds_error *error) {
+    DS_TRY(ds__finish_put_times(heap, times, log, error));
+    return put_end(heap, result, log, seconds, error);
 }

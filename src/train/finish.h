@@ -18,8 +18,14 @@ ds_status ds__finish_start_log(const ds_trainer *trainer, const ds_fit_options *
 /* The log's line of where time went. */
 ds_status ds__finish_put_times(ds__heap *heap, const ds__finish_times *times, ds__run_log *log,
                                ds_error *error) DS_MUST_CHECK;
-/* Writes the model into OUTPUT (config.json last, so that a folder with it is whole), and the log's last lines. */
-ds_status ds__finish(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
-                     const ds__finish_times *times, ds__run_log *log, double seconds, ds_error *error) DS_MUST_CHECK;
+/* Writes the model into a folder in OUTPUT. */
+#define DS__FINISH_FOLDER "model.partial"
+ds_status ds__finish_save(ds_trainer *trainer, const ds_fit_options *options, const ds_fit_result *result,
+                          ds_error *error) DS_MUST_CHECK;
+/* Moves what is in that folder into OUTPUT itself: config.json last, so that a folder with it is whole. */
+ds_status ds__finish_appear(ds__heap *heap, const char *output, ds_error *error) DS_MUST_CHECK;
+/* The log's last lines. */
+ds_status ds__finish_log(const ds_fit_result *result, const ds__finish_times *times, ds__run_log *log, double seconds,
+                         ds__heap *heap, ds_error *error) DS_MUST_CHECK;
 
 #endif

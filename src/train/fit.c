@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/save.h"
+#include "train/calibrate.h"
 #include "train/checkpoint.h"
 #include "train/finish.h"
 #include "train/metrics.h"
@@ -27,8 +28,9 @@ typedef struct fit {
     ds_trainer_options how;
     ds__dataset *train, *eval; /* eval: NULL where a split or nothing is evaluated */
     uint32_t *order;           /* [rows]: of the present epoch, of the rows that are trained on */
-    uint32_t *rows;            /* [row_count]: the rows that are trained on; behind them those held out */
-    size_t row_count, held_out, total_rows;
+    uint32_t *rows;            /* [row_count]: the rows that are trained on; behind them those that are evaluated on,
+                                * then those to calibrate with */
+    size_t row_count, held_out, calibration_rows, total_rows;
     int64_t ordered_epoch; /* -1: none yet */
     size_t rows_of_step;
     int64_t steps_of_epoch, total_steps;
@@ -122,17 +124,25 @@ static ds_status split_rows(fit *f, ds_error *error) {
                         f->total_rows, UINT32_MAX);
     if (!(share >= 0 && share < 1))
         return ds__fail(error, DS_INVALID_ARGUMENT, "eval_split is %g, expected 0 to less than 1", share);
+    if (!(f->options->calibrate >= 0 && f->options->calibrate < 1))
+        return ds__fail(error, DS_INVALID_ARGUMENT, "calibrate is %g, expected 0 to less than 1",
+                        f->options->calibrate);
     f->held_out = f->eval ? 0 : (size_t)llround(share * (double)f->total_rows);
-    f->row_count = f->total_rows - f->held_out;
-    if (f->row_count == 0)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: an eval_split of %g leaves none of %zu rows",
-                        f->options->train, share, f->total_rows);
+    f->calibration_rows = (size_t)llround(f->options->calibrate * (double)f->total_rows);
+    if (f->options->calibrate > 0 && f->calibration_rows == 0)
+        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: a share of %g to calibrate with is none of %zu rows",
+                        f->options->train, f->options->calibrate, f->total_rows);
+    if (f->held_out + f->calibration_rows >= f->total_rows)
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "%s: an eval_split of %g and %g to calibrate leave none of %zu rows", f->options->train, share,
+                        f->options->calibrate, f->total_rows);
+    f->row_count = f->total_rows - f->held_out - f->calibration_rows;
     f->rows = ds__alloc(&f->context->heap, f->total_rows * sizeof *f->rows);
     f->order = ds__alloc(&f->context->heap, f->total_rows * sizeof *f->order);
     if (!f->rows || !f->order)
         return ds__alloc_failed(&f->context->heap, f->total_rows * sizeof *f->rows, "the order of the rows", error);
     ds__shuffle(f->how.seed, UINT64_MAX, f->rows, f->total_rows); /* an epoch that never comes */
-    if (f->held_out == 0)
+    if (f->row_count == f->total_rows)
         for (size_t i = 0; i < f->total_rows; i++) f->rows[i] = (uint32_t)i;
     f->ordered_epoch = -1;
     return DS_OK;
@@ -253,7 +263,7 @@ static ds_status evaluate(fit *f, ds_error *error) {
     const uint64_t start = ds__clock_ns();
     ds__heap *heap = &f->context->heap;
     ds__scores scores;
-    ds__scores_init(&scores, heap, f->rule.task, f->trainer->info.labels);
+    ds__scores_init(&scores, heap, f->rule.task, f->trainer->info.labels, 1);
     const size_t bytes = 2 * EVAL_ROWS * (size_t)scores.labels * sizeof(float);
     float *results = ds__alloc(heap, bytes);
     ds_status status = results ? DS_OK : ds__alloc_failed(heap, bytes, "results to measure", error);
@@ -403,6 +413,11 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     const ds_fit_options *o = f->options;
     DS_TRY(ds__finish_check_output(&f->context->heap, o->output, o->resume, error));
     DS_TRY(open_data(f, error));
+    if (o->calibrate > 0) DS_TRY(ds__calibrate_check_task(f->how.task, o->train, error));
+    if (o->calibrate > 0 && o->save.adapters)
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "calibrate is %g, but adapters alone are saved; a temperature needs a config.json",
+                        o->calibrate);
     DS_TRY(split_rows(f, error));
     DS_TRY(ds__fit_batch_init(&f->batch, f->context, error));
     f->rule = (ds__batch_rule){.task = f->how.task, .labels = f->how.labels, .max_tokens = f->how.max_tokens};
@@ -425,11 +440,63 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     return ds__finish_start_log(f->trainer, o, f->total_steps, f->first_step, &f->log, error);
 }
 
+/* ---- The result ---- */
+
+static void close_trainer(fit *f) {
+    ds__teacher_close(f->teacher);
+    ds__trainer_destroy(f->trainer);
+    f->teacher = NULL;
+    f->trainer = NULL;
+}
+
+static ds_status calibrate_session(fit *f, ds_session *session, ds_error *error) {
+    const ds_model_info *info = &session->model->info;
+    const ds__labelled labelled = {session, f->train, f->rule.max_tokens, f->rule.task, info->labels};
+    ds_calibration *out = &f->result->calibration;
+    ds_error reason;
+    ds_status status =
+        ds__calibrate_rows(&labelled, f->rows + f->row_count + f->held_out, f->calibration_rows, out, &reason);
+    if (status == DS_INVALID_ARGUMENT) { /* no temperature was found: the model is as good as without one */
+        warn(f, reason.message);
+        return DS_OK;
+    }
+    if (status != DS_OK) return ds__fail(error, status, "%s", reason.message);
+    ds__run_log_calibration(&f->line, out);
+    return put_line(f, error);
+}
+
+/* What is calibrated is the folder as it was saved, int8 or not, and as everybody will run it. The trainer's memory is
+ * given back first, so that this needs no more than training did. */
+static ds_status calibrate(fit *f, const ds__fit_subject *subject, ds_error *error) {
+    static const ds_model_options defaults;
+    ds__buffer path;
+    ds_model *model = NULL;
+    ds_session *session = NULL;
+    close_trainer(f);
+    ds__buffer_init(&path, &f->context->heap);
+    const char *folder = ds__path_join(&path, f->options->output, DS__FINISH_FOLDER);
+    ds_status status =
+        folder ? ds__model_open(f->context, folder, &defaults, subject->backends, subject->backend_count, &model, error)
+               : ds__alloc_failed(&f->context->heap, 256, "a path", error);
+    if (status == DS_OK) status = ds__session_create(model, &session, error);
+    if (status == DS_OK) status = calibrate_session(f, session, error);
+    ds__session_destroy(session);
+    ds__model_close(model);
+    ds__buffer_deinit(&path);
+    return status;
+}
+
+static ds_status finish(fit *f, const ds__fit_subject *subject, ds_error *error) {
+    DS_TRY(ds__finish_save(f->trainer, f->options, f->result, error));
+    if (f->calibration_rows > 0) DS_TRY(calibrate(f, subject, error));
+    DS_TRY(ds__finish_appear(&f->context->heap, f->options->output, error));
+    return ds__finish_log(f->result, &f->times, f->log, seconds_since(f->started_ns), &f->context->heap, error);
+}
+
 static void close_all(fit *f) {
     ds__heap *heap = &f->context->heap;
     ds__run_log_close(f->log);
-    ds__teacher_close(f->teacher);
-    ds__trainer_destroy(f->trainer);
+    close_trainer(f);
     if (f->tokenizer) ds_tokenizer_close(f->tokenizer);
     if (f->batch.heap) ds__fit_batch_deinit(&f->batch);
     ds__free(heap, f->rows, f->rows ? f->total_rows * sizeof *f->rows : 0);
@@ -453,8 +520,7 @@ ds_status ds__fit(const ds__fit_subject *subject, const ds_trainer_options *how,
         tell(&f, DS_FIT_PLANNED);
         status = train(&f, error);
     }
-    if (status == DS_OK)
-        status = ds__finish(f.trainer, options, result, &f.times, f.log, seconds_since(f.started_ns), error);
+    if (status == DS_OK) status = finish(&f, subject, error);
     close_all(&f);
     return status;
 }

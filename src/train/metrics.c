@@ -20,7 +20,8 @@ static ds_metrics no_metrics(size_t count) {
                         .f1_macro = NAN,
                         .mcc = NAN,
                         .pearson = NAN,
-                        .spearman = NAN};
+                        .spearman = NAN,
+                        .ece = NAN};
 }
 
 static double f1_of(tally t) {
@@ -234,4 +235,22 @@ ds_status ds__metrics_confusion(const int32_t *predicted, const int32_t *expecte
         matrix[(size_t)expected[i] * (size_t)labels + (size_t)predicted[i]]++;
     }
     return DS_OK;
+}
+
+void ds__reliability_add(ds__reliability *bins, double confidence, bool right) {
+    const double upper = ceil(confidence * DS__RELIABILITY_BINS); /* bin b: (b / 15, (b + 1) / 15] */
+    const int bin = !(upper > 1) ? 0 : upper < DS__RELIABILITY_BINS ? (int)upper - 1 : DS__RELIABILITY_BINS - 1;
+    bins->count[bin]++;
+    bins->right[bin] += right;
+    bins->sum[bin] += confidence;
+}
+
+double ds__reliability_error(const ds__reliability *bins) {
+    double error = 0;
+    uint64_t count = 0;
+    for (int i = 0; i < DS__RELIABILITY_BINS; i++) {
+        error += fabs((double)bins->right[i] - bins->sum[i]);
+        count += bins->count[i];
+    }
+    return count ? error / (double)count : NAN;
 }

@@ -22,6 +22,16 @@ ds_status ds__metrics_multilabel(ds__heap *heap, const float *predicted, const f
 ds_status ds__metrics_values(ds__heap *heap, const float *predicted, const float *expected, size_t count,
                              ds_metrics *out, ds_error *error) DS_MUST_CHECK;
 
+/* Scores of best labels in bins of equal width, and how often they were right (Naeini et al. 2015). Zeroed: empty. */
+enum { DS__RELIABILITY_BINS = 15 };
+typedef struct ds__reliability {
+    uint64_t count[DS__RELIABILITY_BINS], right[DS__RELIABILITY_BINS];
+    double sum[DS__RELIABILITY_BINS]; /* of the scores */
+} ds__reliability;
+void ds__reliability_add(ds__reliability *bins, double confidence, bool right);
+/* The expected calibration error; NAN without any score. */
+double ds__reliability_error(const ds__reliability *bins);
+
 /* matrix: [labels, labels], the row is what was expected, the column what was predicted; the caller's, overwritten. */
 ds_status ds__metrics_confusion(const int32_t *predicted, const int32_t *expected, size_t count, int32_t labels,
                                 uint32_t *matrix, ds_error *error) DS_MUST_CHECK;

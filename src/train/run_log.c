@@ -159,6 +159,7 @@ void ds__run_log_eval(ds__buffer *out, const ds_fit_event *event, const uint32_t
     put_metric(&json, "mcc", m->mcc);
     put_metric(&json, "pearson", m->pearson);
     put_metric(&json, "spearman", m->spearman);
+    put_metric(&json, "ece", m->ece);
     ds__json_key(&json, "count");
     ds__json_put_int(&json, (int64_t)m->count);
     if (confusion && labels > 0 && labels <= MOST_LABELS) {
@@ -172,6 +173,18 @@ void ds__run_log_eval(ds__buffer *out, const ds_fit_event *event, const uint32_t
         }
         ds__json_close_array(&json);
     }
+    ds__json_close_object(&json);
+}
+
+void ds__run_log_calibration(ds__buffer *out, const ds_calibration *calibration) {
+    ds__json_writer json = open_line(out, "calibrated");
+    ds__json_key(&json, "rows");
+    ds__json_put_int(&json, (int64_t)calibration->rows);
+    put_value(&json, "temperature", (double)calibration->temperature);
+    put_value(&json, "loss_before", calibration->loss_before);
+    put_value(&json, "loss_after", calibration->loss_after);
+    put_metric(&json, "ece_before", calibration->ece_before);
+    put_metric(&json, "ece_after", calibration->ece_after);
     ds__json_close_object(&json);
 }
 

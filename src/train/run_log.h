@@ -5,9 +5,10 @@
  *   {"event":"step","step":1,"epoch":0.003,"loss":4.3,"gradient_norm":2.1,"learning_rate":1e-4,"tokens":412,
  *    "samples_per_s":101.2,"seconds":0.32}
  *   {"event":"eval","step":313,"epoch":1.0,"loss":..,"accuracy":..,"f1":..,"f1_macro":..,"mcc":..,"pearson":..,
- *    "spearman":..,"count":..,"confusion":[[..]]}              metrics that do not apply are absent
+ *    "spearman":..,"ece":..,"count":..,"confusion":[[..]]}              metrics that do not apply are absent
  *   {"event":"time","forward_s":..,"backward_s":..,"optimizer_s":..,"data_s":..,"eval_s":..,"save_s":..}
  *   {"event":"warning","text":".."}   {"event":"saved","path":"checkpoint-313","step":313}
+ *   {"event":"calibrated","rows":..,"temperature":..,"loss_before":..,"loss_after":..,"ece_before":..,"ece_after":..}
  *   {"event":"end","steps":..,"seconds":..,"samples_per_s":..,"peak_rss_mb":..} */
 #ifndef DS_TRAIN_RUN_LOG_H
 #define DS_TRAIN_RUN_LOG_H
@@ -30,6 +31,7 @@ ds_status ds__run_log_put(ds__run_log *log, const ds__buffer *line, ds_error *er
 void ds__run_log_step(ds__buffer *out, const ds_fit_event *event);
 /* confusion: [labels, labels] counts, row expected, column predicted; NULL or labels over 200: left out. */
 void ds__run_log_eval(ds__buffer *out, const ds_fit_event *event, const uint32_t *confusion, int32_t labels);
+void ds__run_log_calibration(ds__buffer *out, const ds_calibration *calibration);
 void ds__run_log_text(ds__buffer *out, const char *event, const char *key, const char *text);
 
 #endif

@@ -25,7 +25,9 @@ static bool is_replaced(void *user, ds__str key) {
     j->has_torch = j->has_torch || ds__str_is(key, "torch_dtype");
     for (size_t i = 0; j->content->labels > 0 && i < sizeof head_keys / sizeof *head_keys; i++)
         if (ds__str_is(key, head_keys[i])) return true;
-    return ds__str_is(key, "dtype") || ds__str_is(key, "torch_dtype") || ds__str_is(key, "quantization_config");
+    /* A temperature was fitted to the logits of the weights before. */
+    return ds__str_is(key, "dtype") || ds__str_is(key, "torch_dtype") || ds__str_is(key, "quantization_config") ||
+           ds__str_is(key, "temperature");
 }
 
 static void put_text(ds__json_writer *json, const char *key, const char *text) {

@@ -22,7 +22,7 @@ from pathlib import Path
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/deepseek"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = ROOT / "tests" / "data" / "models"
-COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "report", "quantize", "bench", "inspect", "kernels")
+COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "calibrate", "report", "quantize", "bench", "inspect", "kernels")
 BATCH = 512  # texts that the program reads ahead
 WAIT_S = 60  # for anything that should be immediate
 
@@ -524,11 +524,12 @@ class Answers(Case):
         common = ["--threads", "--dtype", "--quantization", "--max-seq-len", "--memory-limit", "--adapter"]
         texts = ["--texts", "--text-column", "--no-header", "--delimiter"]
         options = {"embed": ["--output", "--pooling", "--normalize", *common, *texts], "tag": common + texts,
-                   "classify": ["--text-pair-column", "--top-k", *common, *texts], "inspect": ["--json", *common],
+                   "classify": ["--text-pair-column", "--top-k", "--threshold", *common, *texts], "inspect": ["--json", *common],
                    "tokenize": ["--offsets", *common, *texts], "kernels": ["--why", "--json"],
                    "bench": ["--texts", "--limit", "--seconds", "--kernels", "--family", "--json", *common],
                    "quantize": ["--quantization", "--exclude", "--report", "--json", *texts],
-                   "train": common, "eval": common, "report": ["--output"]}
+                   "train": ["--calibrate", *common], "eval": common, "report": ["--output"],
+                   "calibrate": ["--data", "--split", "--seed", "--json", *common]}
         for command in COMMANDS:
             result = run(command, "--help")
             said = result.stdout.decode()

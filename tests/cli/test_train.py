@@ -188,7 +188,7 @@ class Usage(Case):
         self.refused(2, '--data is ""', "eval", model, "--data", "")
         for metrics in ("recall", "accuracy,", "", "accuracy,recall", "Accuracy", "f1 ,mcc"):
             self.refused(2, f'--metrics is "{metrics}"', "eval", model, "--data", "rows.csv", "--metrics", metrics)
-            self.refused(2, "accuracy, f1, mcc, pearson and spearman", "eval", model, "--data", "x", "--metrics", metrics)
+            self.refused(2, "accuracy, f1, mcc, pearson, spearman and ece", "eval", model, "--data", "x", "--metrics", metrics)
         self.refused(2, "MODEL is missing", "eval", "--data", "rows.csv")
         self.refused(2, "RUN_DIR is missing: the output of a training run", "report")
         self.refused(2, "RUN_DIR is empty", "report", "")

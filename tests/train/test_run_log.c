@@ -63,15 +63,18 @@ static void lines_are_whole_json_objects(void **state) {
     assert_string_equal(ds__buffer_cstr(&out), "{\"event\":\"step\",\"step\":17,\"epoch\":0.5,\"loss\":4.25,"
                                                "\"gradient_norm\":2.5,\"learning_rate\":0.0001,\"tokens\":412,"
                                                "\"samples_per_s\":101.25,\"seconds\":0.320}");
-    event.metrics = (ds_metrics){100, 1.5, 0.75, 0.5, 0.25, NAN, NAN, NAN};
+    event.metrics = (ds_metrics){100, 1.5, 0.75, 0.5, 0.25, NAN, NAN, NAN, 0.125};
     ds__run_log_eval(&out, &event, (const uint32_t[]){3, 1, 0, UINT32_MAX}, 2);
     assert_string_equal(ds__buffer_cstr(&out),
                         "{\"event\":\"eval\",\"step\":17,\"epoch\":0.5,\"loss\":1.5,\"accuracy\":0.75,\"f1\":0.5,"
-                        "\"f1_macro\":0.25,\"count\":100,\"confusion\":[[3,1],[0,4294967295]]}");
-    event.metrics = (ds_metrics){5, NAN, NAN, NAN, NAN, NAN, 0.5, -0.5};
+                        "\"f1_macro\":0.25,\"ece\":0.125,\"count\":100,\"confusion\":[[3,1],[0,4294967295]]}");
+    event.metrics = (ds_metrics){5, NAN, NAN, NAN, NAN, NAN, 0.5, -0.5, NAN};
     ds__run_log_eval(&out, &event, NULL, 2);
     assert_string_equal(ds__buffer_cstr(&out), "{\"event\":\"eval\",\"step\":17,\"epoch\":0.5,\"pearson\":0.5,"
                                                "\"spearman\":-0.5,\"count\":5}");
+    ds__run_log_calibration(&out, &(ds_calibration){40, 1.25f, 0.5, 0.375, NAN, NAN});
+    assert_string_equal(ds__buffer_cstr(&out), "{\"event\":\"calibrated\",\"rows\":40,\"temperature\":1.25,"
+                                               "\"loss_before\":0.5,\"loss_after\":0.375}");
     ds__run_log_text(&out, "warning", "text", "a \"quote\",\na line\xff");
     assert_string_equal(ds__buffer_cstr(&out),
                         "{\"event\":\"warning\",\"text\":\"a \\\"quote\\\",\\na line\xEF\xBF\xBD\"}");

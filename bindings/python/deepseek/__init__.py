@@ -15,6 +15,7 @@ from .callbacks import (DefaultFlowCallback, EarlyStoppingCallback, PrinterCallb
 from .collators import DataCollatorWithPadding
 from .config import PretrainedConfig
 from .lora import LoraConfig, PeftModel, get_peft_model
+from .metrics import expected_calibration_error
 from .model import PreTrainedModel
 from .outputs import EvalPrediction, ModelOutput, PredictionOutput, TrainOutput
 from .pipelines import pipeline
@@ -29,5 +30,5 @@ __all__ = [
     "FileError", "InvalidArgumentError", "LoraConfig", "ModelOutput", "NotFoundError", "OutOfMemoryError", "PeftModel",
     "PreTrainedModel", "PreTrainedTokenizer", "PredictionOutput", "PretrainedConfig", "PrinterCallback", "ProgressCallback",
     "TrainOutput", "Trainer", "TrainerCallback", "TrainerControl", "TrainerState", "TrainingArguments", "UnsupportedError",
-    "__version__", "get_num_threads", "get_peft_model", "pipeline", "set_num_threads",
+    "__version__", "expected_calibration_error", "get_num_threads", "get_peft_model", "pipeline", "set_num_threads",
 ]

@@ -117,6 +117,7 @@ def _settle_head(folder: Path, config: PretrainedConfig, head: str, asked: Asked
             config.num_labels = count
     if stored == config.num_labels:
         return False
+    vars(config).pop("temperature", None)  # it was fitted to the other head
     has = f"no head {head}" if stored is None else f"a head for {stored} labels"
     warnings.warn(f"{folder} has {has}: a new one for {config.num_labels} is drawn at random. Train the model before you "
                   "use what it predicts.", stacklevel=4)

@@ -161,6 +161,10 @@ class PreTrainedModel:
     def packed_loss(self, logits: FloatArray, batch: TrainBatch) -> np.float32:
         raise NotImplementedError
 
+    def forget_temperature(self) -> None:
+        """What `deepseek calibrate` fitted to the logits of other weights: from now on scores are plain again."""
+        vars(self.config).pop("temperature", None)
+
     def task(self) -> str:
         """What the weights are trained for: a constant of ds_train_task."""
         raise NotImplementedError
@@ -280,7 +284,8 @@ class PreTrainedModel:
         copy_model(self._folder, folder, weights=False)
         if self.head is not None:
             name = (self.config.to_dict().get("architectures") or ["Bert"])[0]
-            update_config(folder, {"architectures": [re.sub(r"(Model|For\w+)$", "", str(name)) + self.head]})
+            update_config(folder, {"architectures": [re.sub(r"(Model|For\w+)$", "", str(name)) + self.head]},
+                          removed=("temperature",))
         self._name_labels(folder)
 
     # ---- What transformers' models have and is the same here ----

@@ -14,6 +14,7 @@ from .tagging import Tags, group
 from .tokenizer import AutoTokenizer, PreTrainedTokenizer
 
 FUNCTIONS = {"softmax": losses.softmax, "sigmoid": losses.sigmoid, "none": lambda logits: logits}
+UNKNOWN = "unknown"  # the label of a text that no label fits
 
 
 class Pipeline:
@@ -51,23 +52,42 @@ class TextClassificationPipeline(Pipeline):
     """{"label": .., "score": ..} for the likeliest label; with top_k a list of that many (None: of all), best first.
 
     One text without top_k gives a list of one, as in transformers. function_to_apply: "softmax", "sigmoid" or "none";
-    without it as problem_type says. An input may be {"text": .., "text_pair": ..}.
+    without it as problem_type says. Logits are divided by the configuration's temperature first, if a folder was
+    calibrated (deepseek calibrate), but for "none". threshold: where the best score is under it, the answer is
+    {"label": "unknown"} with that score; of several labels a text (with top_k) those under it are left out.
+    An input may be {"text": .., "text_pair": ..}.
     """
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         result = super().__call__(inputs, **options)
         return [result] if isinstance(inputs, str) and "top_k" not in options else result
 
-    def _batch(self, inputs: list[Any], top_k: Any = "", function_to_apply: str | None = None) -> list[Any]:
+    def _batch(self, inputs: list[Any], top_k: Any = "", function_to_apply: str | None = None,
+               threshold: float | None = None) -> list[Any]:
+        function = self._function(function_to_apply)
+        if threshold is not None and not (function != "none" and 0 <= threshold <= 1):
+            raise InvalidArgumentError(f"threshold is {threshold!r} with function_to_apply {function!r}, expected a number "
+                                       "from 0 to 1, and softmax or sigmoid")
         encoded = self.tokenizer.pad(self._encode(inputs), return_tensors="np")
-        scores = self._function(function_to_apply)(self.model(**encoded)["logits"])
-        names = self.model.config.id2label
-        if top_k == "":
-            return [{"label": names[int(row.argmax())], "score": float(row.max())} for row in scores]
-        order = [sorted(range(len(row)), key=lambda i: -row[i])[:top_k] for row in scores]
-        return [[{"label": names[i], "score": float(row[i])} for i in chosen] for row, chosen in zip(scores, order)]
+        logits = self.model(**encoded)["logits"]
+        if function != "none":
+            logits = logits.astype(np.float64) / (getattr(self.model.config, "temperature", None) or 1.0)
+        return [self._answer(row, top_k, threshold) for row in FUNCTIONS[function](logits)]
 
-    def _function(self, name: str | None) -> Any:
+    def _answer(self, scores: NDArray[np.float32], top_k: Any, threshold: float | None) -> Any:
+        names = self.model.config.id2label
+        best = {"label": names[int(scores.argmax())], "score": float(scores.max())}
+        many = self.model.config.problem_type == "multi_label_classification" and top_k != ""
+        if threshold is not None and not many and not best["score"] >= threshold:
+            best["label"] = UNKNOWN
+            return best if top_k == "" else [best]
+        if top_k == "":
+            return best
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])[:top_k]
+        return [{"label": names[i], "score": float(scores[i])} for i in order
+                if not (many and threshold is not None) or scores[i] >= threshold]
+
+    def _function(self, name: str | None) -> str:
         config = self.model.config
         if name is None:
             if config.problem_type == "regression":
@@ -77,7 +97,7 @@ class TextClassificationPipeline(Pipeline):
                 name = "sigmoid" if sigmoid else "softmax"
         if name not in FUNCTIONS:
             raise InvalidArgumentError(f"function_to_apply is {name!r}, expected one of {', '.join(FUNCTIONS)}")
-        return FUNCTIONS[name]
+        return name
 
 
 class TokenClassificationPipeline(Pipeline):
@@ -124,7 +144,7 @@ def pipeline(task: str, model: PreTrainedModel | str | os.PathLike[str],
              batch_size: int = 8, **options: Any) -> Pipeline:
     """task: "text-classification", "token-classification" or "feature-extraction". model, tokenizer: objects, or names as
     from_pretrained() takes them; without a tokenizer the model folder's. device is accepted. options: of the pipeline's
-    class (top_k, function_to_apply; aggregation_strategy, ignore_labels; return_tensors).
+    class (top_k, function_to_apply, threshold; aggregation_strategy, ignore_labels; return_tensors).
 
     Raises InvalidArgumentError for another task, and where the model is of another kind.
     """

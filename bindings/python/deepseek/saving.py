@@ -47,13 +47,15 @@ def copy_model(source: Path, target: Path, weights: bool) -> None:
             shutil.copyfile(path, target / name)
 
 
-def update_config(folder: Path, members: dict[str, Any]) -> None:
-    """Sets members of FOLDER/config.json."""
+def update_config(folder: Path, members: dict[str, Any], removed: tuple[str, ...] = ()) -> None:
+    """Sets members of FOLDER/config.json, and takes others out."""
     path = folder / "config.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    if all(content.get(name) == value for name, value in members.items()):
+    if all(content.get(name) == value for name, value in members.items()) and not any(name in content for name in removed):
         return
     content.update(members)
+    for name in removed:
+        content.pop(name, None)
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(temporary, path)

@@ -99,6 +99,7 @@ class Trainer:
         count = _length(self.train_dataset, "train_dataset")
         steps_per_epoch = self._plan(count)
         weights = self._attach(self.train_dataset)
+        self.model.forget_temperature()
         self.control = TrainerControl()
         self._loss_sum = self._logged_sum = 0.0
         self._logged_step = 0

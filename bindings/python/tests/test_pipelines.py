@@ -1,8 +1,11 @@
 """pipeline(): transformers' shapes."""
+import json
+import shutil
+
 import numpy as np
 import pytest
 
-from deepseek import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from deepseek import AutoModelForSequenceClassification, AutoTokenizer, Error, expected_calibration_error, pipeline
 from conftest import MODELS, read_safetensors, texts_of
 
 
@@ -24,6 +27,48 @@ def test_text_classification():
     assert sorted(one["score"] for one in raw) == pytest.approx(sorted(logits[0].tolist()), abs=1e-5)
     with pytest.raises(ValueError, match="function_to_apply"):
         pipe("Hi", function_to_apply="argmax")
+
+
+def test_temperature_and_threshold(tmp_path):
+    plain = pipeline("text-classification", model=MODELS / "bert_seq", top_k=None)
+    texts = texts_of("bert_seq")
+    shutil.copytree(MODELS / "bert_seq", tmp_path / "warm")
+    config = json.loads((tmp_path / "warm/config.json").read_text())
+    (tmp_path / "warm/config.json").write_text(json.dumps({**config, "temperature": 2}))
+    warm = pipeline("text-classification", model=tmp_path / "warm", top_k=None)
+    raw = {"function_to_apply": "none"}
+    assert warm(texts, **raw) == plain(texts, **raw)
+    for one, other in zip(plain(texts), warm(texts)):
+        roots = {label["label"]: label["score"] ** 0.5 for label in one}
+        assert {label["label"]: label["score"] for label in other} == pytest.approx(
+            {name: root / sum(roots.values()) for name, root in roots.items()}, abs=1e-6)
+    warm.model.save_pretrained(tmp_path / "copy")
+    assert json.loads((tmp_path / "copy/config.json").read_text())["temperature"] == 2
+    scores = sorted(one[0]["score"] for one in warm(texts))
+    middle = scores[len(scores) // 2]
+    for one, best, cut in zip(warm(texts), warm(texts, top_k="", threshold=middle), warm(texts, threshold=middle)):
+        unknown = one[0]["score"] < middle
+        assert best == {"label": "unknown" if unknown else one[0]["label"], "score": one[0]["score"]}
+        assert cut == ([best] if unknown else one)
+    multi = pipeline("text-classification", model=MODELS / "bert_multilabel", top_k=None)
+    (all_of_it,) = multi(texts[:1])
+    assert multi(texts[:1], threshold=0.5) == [[label for label in all_of_it if label["score"] >= 0.5]]
+    assert multi(texts[0], top_k="", threshold=1)["label"] == "unknown"
+    for bad in ({"threshold": 1.5}, {"threshold": float("nan")}, {"threshold": 0.5, **raw}):
+        with pytest.raises(ValueError, match="threshold"):
+            plain(texts[0], **bad)
+    (tmp_path / "warm/config.json").write_text(json.dumps({**config, "temperature": 0}))
+    with pytest.raises(Error, match="temperature is 0"):
+        pipeline("text-classification", model=tmp_path / "warm")(texts[0])
+
+
+def test_expected_calibration_error():
+    scores = np.array([[0.95, 0.05], [0.41, 0.59], [0.4, 0.6], [0.61, 0.39]])
+    error = expected_calibration_error(scores, np.array([1, 0, 1, 0]))
+    assert error == pytest.approx((0.95 + abs(1 - 1.19) + abs(1 - 0.61)) / 4, abs=1e-6)
+    for bad in (scores[0], scores * 2, scores[:0]):
+        with pytest.raises(ValueError, match="scores"):
+            expected_calibration_error(bad, np.array([1, 0, 1, 0])[:len(bad)])
 
 
 def test_other_problems():

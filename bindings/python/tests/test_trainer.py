@@ -1,5 +1,7 @@
 """Trainer: its steps are those of transformers' Trainer, data of every form, logs, best models, callbacks."""
+import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -46,6 +48,24 @@ def labels_for(model, i, mask):
         return [(j * i) % count if real and j % 3 else -100 for j, real in enumerate(mask)]
     return {"multi_label_classification": [float((i + j) % 2) for j in range(count)],
             "regression": i * 0.1}.get(model.config.problem_type, i % count)
+
+
+def test_training_ends_a_calibration(tmp_path):
+    shutil.copytree(MODELS / "bert_seq", tmp_path / "warm")
+    config = json.loads((tmp_path / "warm/config.json").read_text())
+    (tmp_path / "warm/config.json").write_text(json.dumps({**config, "temperature": 2}))
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "warm")
+    assert model.config.temperature == 2
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "warm")
+    data = [{**tokenizer(text, truncation=True), "labels": i % 5} for i, text in enumerate(texts_of("bert_seq"))]
+    Trainer(model, arguments(tmp_path / "run", max_steps=2, save_strategy="steps", save_steps=2), train_dataset=data).train()
+    assert not hasattr(model.config, "temperature")
+    model.save_pretrained(tmp_path / "saved")
+    for folder in (tmp_path / "saved", tmp_path / "run/checkpoint-2"):
+        assert "temperature" not in json.loads((folder / "config.json").read_text())
+    with pytest.warns(UserWarning, match="new one"):
+        other = AutoModelForSequenceClassification.from_pretrained(tmp_path / "warm", num_labels=3)
+    assert not hasattr(other.config, "temperature")
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
