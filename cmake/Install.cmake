@@ -8,6 +8,7 @@ install(TARGETS deepseek deepseek_static deepseek_shared
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/include/deepseek" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(DIRECTORY "${CMAKE_SOURCE_DIR}/models/deepseek" DESTINATION "${CMAKE_INSTALL_DATADIR}/deepseek/models" OPTIONAL)
 install(FILES "${CMAKE_BINARY_DIR}/deepseek.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
 find_package(Python3 REQUIRED COMPONENTS Interpreter)

@@ -49,6 +49,12 @@ void cli_parse(const cli_command *command, int argc, char **argv);
 /* Wrong usage found after parsing: one sentence, exit code 2. */
 int cli_usage_error(const char *command, const char *format, ...) DS_PRINTF(2, 3);
 
+/* The folder that a MODEL on the command line stands for.  A path that exists is meant itself; else a name such as
+ * deepseek/base-model is looked for as bindings/python/deepseek/names.py does: in the roots of DEEPSEEK_MODELS, in the
+ * source tree or installation that the program is of, in $XDG_DATA_HOME/deepseek/models.  Fails with the places where
+ * it was looked for when there is none.  *name: NULL is left alone; what it becomes lives as long as the program. */
+int cli_find_model(const char **name);
+
 /* Memory of the program itself: outside of the library's limit, and bounded (see cli_batch). */
 ds__heap *cli_heap(void);
 
@@ -56,15 +62,16 @@ ds__heap *cli_heap(void);
 int cli_fail(const char *format, ...) DS_PRINTF(1, 2);
 int cli_fail_error(const ds_error *error);
 
-/* A context with the options' threads and limit. The library's warnings go to standard error. */
-int cli_open_context(const cli_options *options, ds_context **context);
+/* A context with the options' threads and limit, and the options' model looked for by its name. The library's warnings
+ * go to standard error. */
+int cli_open_context(cli_options *options, ds_context **context);
 /* A context, a model and a session; cli_close gives all back. */
 typedef struct cli_engine {
     ds_context *context;
     ds_model *model;
     ds_session *session;
 } cli_engine;
-int cli_open_engine(const cli_options *options, cli_engine *engine);
+int cli_open_engine(cli_options *options, cli_engine *engine);
 void cli_close_engine(cli_engine *engine);
 /* The most memory that this process has had resident so far; -1: not known. */
 long cli_peak_rss_mb(void);

@@ -87,7 +87,8 @@ int cli_train(int argc, char **argv) {
     ds_error error;
     cli_train_parse(argc, argv, &t.options);
     cli_train_view_init(&t.view);
-    int code = cli_open_context(&t.options.common, &context);
+    int code = cli_find_model(&t.options.teacher);
+    if (code == CLI_DONE) code = cli_open_context(&t.options.common, &context);
     if (code != CLI_DONE) return code;
     ds_trainer_options how = cli_train_how(&t.options);
     ds_fit_options what = cli_train_what(&t.options);

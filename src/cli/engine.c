@@ -34,9 +34,12 @@ static void log_line(void *user, ds_log_level level, const char *message) {
         fprintf(stderr, "%s\n", message);
 }
 
-int cli_open_context(const cli_options *options, ds_context **context) {
+int cli_open_context(cli_options *options, ds_context **context) {
     ds_error error;
     ds_context_options wanted = {.threads = options->threads, .memory_limit = options->memory_limit, .log = log_line};
+    *context = NULL;
+    const int code = cli_find_model(&options->model);
+    if (code != CLI_DONE) return code;
     return ds_context_create(&wanted, context, &error) == DS_OK ? CLI_DONE : cli_fail_error(&error);
 }
 
@@ -46,7 +49,7 @@ void cli_say_precision(const cli_options *options, const ds_model *model) {
         fprintf(stderr, "deepseek: --dtype auto is %s: %s\n", ds_precision_name(info->precision), info->precision_why);
 }
 
-int cli_open_engine(const cli_options *options, cli_engine *engine) {
+int cli_open_engine(cli_options *options, cli_engine *engine) {
     ds_error error;
     ds_model_options wanted = {
         .precision = options->precision, .quantization = options->quantization, .adapter = options->adapter};

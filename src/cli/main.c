@@ -18,8 +18,12 @@ static const struct command {
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out) {
-    fprintf(out, "Usage: deepseek COMMAND [OPTION...] [MODEL]\n\n"
-                 "Runs and fine-tunes Hugging Face text encoders on the CPU: no Python, no export step.\n\n");
+    fprintf(out,
+            "Usage: deepseek COMMAND [OPTION...] [MODEL]\n\n"
+            "Runs and fine-tunes Hugging Face text encoders on the CPU: no Python, no export step.\n\n"
+            "MODEL is a folder as Hugging Face stores it, or a name such as deepseek/base-model. Names are looked\n"
+            "for, never downloaded, in the roots of $DEEPSEEK_MODELS (colons between them), in the models that\n"
+            "come with this program, and in $XDG_DATA_HOME/deepseek/models (by default ~/.local/share).\n\n");
     for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
     fprintf(out, "\nExamples:\n"
                  "  echo 'Where is my card?' | deepseek embed build/models/minilm\n"

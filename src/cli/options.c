@@ -135,7 +135,8 @@ static error_t parse_frame(int key, char *argument, struct argp_state *state) {
     const char *first = command->arguments; /* "MODEL", "MODEL OUT" or "RUN_DIR" */
     int name = (int)strcspn(first, " ");
     bool takes_first = *first != '\0', takes_output = first[name] != '\0';
-    const char *folder = strcmp(first, "RUN_DIR") == 0 ? "the output of a training run" : "the folder of a model";
+    const char *folder =
+        strcmp(first, "RUN_DIR") == 0 ? "the output of a training run" : "the folder of a model, or a model's name";
     if (key == ARGP_KEY_ARG && takes_output && command->common->model && !command->common->output_folder) {
         if (!*argument) argp_error(state, "OUT is empty, expected the name of a new folder");
         command->common->output_folder = argument;
