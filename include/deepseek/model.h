@@ -112,6 +112,26 @@ DS_API DS_MUST_CHECK ds_status ds_model_quantize(ds_context *context, const char
                                                  const ds_quantize_options *options, ds_quantize_stats *stats,
                                                  ds_error *error);
 
+/* Writing a folder with fewer tokens of a WordPiece vocabulary: what texts of one kind do not need is left out. */
+typedef struct ds_prune_options {
+    size_t tokens;          /* of the new vocabulary */
+    const uint64_t *counts; /* [count_size]: how often each id occurs in such texts */
+    size_t count_size;      /* ds_tokenizer_size of the folder's tokenizer */
+} ds_prune_options;
+
+typedef struct ds_prune_stats {
+    size_t tokens_before, tokens_after; /* rows of the embedding table */
+    uint64_t bytes_before, bytes_after; /* of all weights */
+} ds_prune_stats;
+
+/* output: as for ds_model_quantize.  Kept are special and added tokens and every single character (which all must fit),
+ * then the tokens that occur, frequent ones first, then others by rising id.  Ids are numbered anew in the old order;
+ * the tables' rows are the old ones, int8 folders included.  A text all of whose tokens are kept gives the same result
+ * to the bit; other words fall apart into kept pieces and never become unknown: a vocabulary of which that cannot be
+ * promised is refused. */
+DS_API DS_MUST_CHECK ds_status ds_model_prune(ds_context *context, const char *folder, const char *output,
+                                              const ds_prune_options *options, ds_prune_stats *stats, ds_error *error);
+
 /* Where memory goes, in bytes, for batches of at most `tokens` tokens in `texts` texts. */
 typedef struct ds_memory_plan {
     uint64_t

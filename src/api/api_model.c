@@ -3,6 +3,7 @@
 
 #include "backends/backends.h"
 #include "base/error.h"
+#include "pipeline/prune_folder.h"
 #include "pipeline/quantize_folder.h"
 #include "pipeline/session.h"
 
@@ -28,6 +29,11 @@ ds_status ds_model_quantize(ds_context *context, const char *folder, const char 
                             const ds_quantize_options *options, ds_quantize_stats *stats, ds_error *error) {
     static const ds_quantize_options defaults;
     return ds__model_quantize(context, folder, output, options ? options : &defaults, stats, error);
+}
+
+ds_status ds_model_prune(ds_context *context, const char *folder, const char *output, const ds_prune_options *options,
+                         ds_prune_stats *stats, ds_error *error) {
+    return ds__model_prune(context, folder, output, options, stats, error);
 }
 
 ds_status ds_model_plan(const ds_model *model, size_t tokens, size_t texts, ds_memory_plan *plan, ds_error *error) {

@@ -22,7 +22,7 @@ from pathlib import Path
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/deepseek"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = ROOT / "tests" / "data" / "models"
-COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "calibrate", "report", "quantize", "bench", "inspect", "kernels")
+COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "calibrate", "report", "quantize", "prune", "bench", "inspect", "kernels")
 BATCH = 512  # texts that the program reads ahead
 WAIT_S = 60  # for anything that should be immediate
 
@@ -529,7 +529,8 @@ class Answers(Case):
                    "bench": ["--texts", "--limit", "--seconds", "--kernels", "--family", "--json", *common],
                    "quantize": ["--quantization", "--exclude", "--report", "--json", *texts],
                    "train": ["--calibrate", *common], "eval": common, "report": ["--output"],
-                   "calibrate": ["--data", "--split", "--seed", "--json", *common]}
+                   "calibrate": ["--data", "--split", "--seed", "--json", *common],
+                   "prune": ["--texts", "--text-column", "--tokens", "--json"]}
         for command in COMMANDS:
             result = run(command, "--help")
             said = result.stdout.decode()

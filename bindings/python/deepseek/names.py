@@ -14,9 +14,10 @@ GET_MINILM = Path("tools") / "get-minilm"
 def resolve(name: str | os.PathLike[str]) -> Path:
     """The model folder that a name stands for.
 
-    In this order, which is also the program's: a path that exists; ROOT/name for the roots in $DEEPSEEK_MODELS (separated by colons); the package's
-    own models/name, or the checkout's when the package lies in one; $XDG_DATA_HOME/deepseek/models/name (without
-    XDG_DATA_HOME ~/.local/share). "deepseek/base-model" also is $DEEPSEEK_MINILM, or what tools/get-minilm fetched.
+    In this order, which is also the program's: a path that exists; ROOT/name for the roots in $DEEPSEEK_MODELS (separated
+    by colons); the package's own models/name, or the checkout's when the package lies in one;
+    $XDG_DATA_HOME/deepseek/models/name (without XDG_DATA_HOME ~/.local/share). Here "deepseek/base-model" also is
+    $DEEPSEEK_MINILM, or what tools/get-minilm fetched, where the checkout has no models/deepseek/base-model.
 
     Raises NotFoundError (a FileNotFoundError) that lists where it looked.
     """
