@@ -201,8 +201,8 @@ typedef enum ds_fit_event_kind {
 
 typedef struct ds_fit_event {
     ds_fit_event_kind kind;
-    const ds_trainer_info *info;
-    ds_train_step step; /* of the last step */
+    const ds_trainer_info *info; /* NULL before the plan is made, and while the result is calibrated */
+    ds_train_step step;          /* of the last step */
     int64_t total_steps;
     double epoch; /* epochs done, with the part of the present one */
     double samples_per_s, seconds, seconds_left;

@@ -55,6 +55,7 @@ static void put_info(const ds_model_info *info, ds__buffer *text) {
     if (info->head != DS_HEAD_NONE)
         ds__buffer_printf(text, ", %d label%s, %s", info->labels, info->labels == 1 ? "" : "s",
                           problems[info->problem]);
+    if (info->temperature != 1) ds__buffer_printf(text, ", temperature %.4f", (double)info->temperature);
     ds__buffer_put(text, '\n');
 }
 

@@ -296,7 +296,7 @@ static ds_status save(fit *f, bool is_best, ds_error *error) {
     ds__buffer_init(&path, heap);
     const char *name = ds__checkpoint_path(&path, f->options->output, step);
     char state[64];
-    snprintf(state, sizeof state, "%.17g", f->best);
+    snprintf(state, sizeof state, "%.17g %.17g", f->best, f->options->calibrate);
     ds_status status = name ? DS_OK : ds__alloc_failed(heap, 256, "a checkpoint's path", error);
     if (status == DS_OK && ds__folder_exists(name)) /* one that was found torn */
         status = ds__save_remove(heap, name, error);
@@ -317,6 +317,20 @@ static ds_status save(fit *f, bool is_best, ds_error *error) {
     return status;
 }
 
+/* The state of a checkpoint: the best evaluation, and the share of rows that is kept to calibrate with.  With another
+ * share some of those rows would have been trained on. */
+static ds_status take_state(fit *f, const char *name, const char *state, ds_error *error) {
+    char *end;
+    f->best = strtod(state, &end);
+    const double share = strtod(end, NULL);
+    if (share == f->options->calibrate) return DS_OK;
+    return ds__fail(
+        error, DS_INVALID_ARGUMENT,
+        "%s: is of a run that kept a share of %g of the rows to calibrate with, this one keeps %g; give the "
+        "options that it was made with, or start anew in another folder",
+        name, share, f->options->calibrate);
+}
+
 /* The newest checkpoint that is whole; those that are not are told and passed over. */
 static ds_status resume(fit *f, ds_error *error) {
     ds__heap *heap = &f->context->heap;
@@ -330,9 +344,9 @@ static ds_status resume(fit *f, ds_error *error) {
         ds__buffer_init(&path, heap);
         const char *name = ds__checkpoint_path(&path, f->options->output, steps[i]);
         ds_status status = name ? ds__trainer_load_checkpoint(f->trainer, name, &state, &reason) : DS_OUT_OF_MEMORY;
+        if (status == DS_OK) status = take_state(f, name, state, &reason);
         ds__buffer_deinit(&path);
         if (status == DS_OK) {
-            f->best = strtod(state, NULL);
             f->first_step = f->saved_step = f->trainer->step;
             return DS_OK;
         }

@@ -79,7 +79,9 @@ class Calibrate(unittest.TestCase):
         shutil.copytree(MODELS / "bert_seq", model)
         config = json.loads((model / "config.json").read_text())
         plain = lines(run("classify", model, text=TEXTS))
+        self.assertNotIn(b"temperature", run("inspect", model).stdout)
         (model / "config.json").write_text(json.dumps({**config, "temperature": 2}))
+        self.assertIn(b", temperature 2.0000\n", run("inspect", model).stdout)
         for one, warm in zip(plain, lines(run("classify", model, text=TEXTS))):
             roots = {label["label"]: math.sqrt(label["score"]) for label in one["labels"]}
             self.assertEqual([label["label"] for label in one["labels"]], [label["label"] for label in warm["labels"]])

@@ -240,6 +240,28 @@ static void rows_held_back_are_never_trained_on(void **state) {
     write_rows(-1);
 }
 
+/* Rows that a run has trained on are no rows to calibrate with. */
+static void a_run_goes_on_with_the_same_share(void **state) {
+    char rows[256], out[256];
+    ds_fit_result result;
+    write_rows(-1);
+    snprintf(rows, sizeof rows, "%s", scratch_path(&scratch, "rows.csv"));
+    snprintf(out, sizeof out, "%s", scratch_path(&scratch, "resumed"));
+    const ds_trainer_options how = {.learning_rate = 1e-2f, .seed = 7};
+    ds_fit_options options = {.train = rows, .calibrate = 0.25, .max_steps = 60, .output = out};
+    assert_int_equal(ds_fit(context, MODELS "bert_seq", &how, &options, &result, &error), DS_OK);
+    options.resume = true;
+    const float temperature = result.calibration.temperature;
+    for (int i = 0; i < 2; i++) {
+        options.calibrate = i ? 0.3 : 0;
+        assert_int_equal(ds_fit(context, MODELS "bert_seq", &how, &options, &result, &error), DS_INVALID_ARGUMENT);
+        if (!strstr(error.message, "a share of 0.25")) fail_msg("%s", error.message);
+    }
+    options.calibrate = 0.25;
+    assert_int_equal(ds_fit(context, MODELS "bert_seq", &how, &options, &result, &error), DS_OK);
+    assert_true(temperature > 0 && result.calibration.temperature == temperature);
+}
+
 static ds_status calibrate(const char *folder, const ds_calibrate_options *how, ds_calibration *out) {
     ds_model *model = must_open(context, folder);
     ds_session *session = must_session(model);
@@ -366,10 +388,10 @@ static void shares_that_cannot_be(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores_are_of_divided_logits), cmocka_unit_test(what_a_temperature_may_be),
-        cmocka_unit_test(answers_follow_the_threshold), cmocka_unit_test(rows_held_back_are_never_trained_on),
-        cmocka_unit_test(the_split_is_the_runs),        cmocka_unit_test(what_cannot_be_calibrated),
-        cmocka_unit_test(shares_that_cannot_be),
+        cmocka_unit_test(scores_are_of_divided_logits),      cmocka_unit_test(what_a_temperature_may_be),
+        cmocka_unit_test(answers_follow_the_threshold),      cmocka_unit_test(rows_held_back_are_never_trained_on),
+        cmocka_unit_test(a_run_goes_on_with_the_same_share), cmocka_unit_test(the_split_is_the_runs),
+        cmocka_unit_test(what_cannot_be_calibrated),         cmocka_unit_test(shares_that_cannot_be),
     };
     return cmocka_run_group_tests_name("calibrate", tests, start, finish);
 }
