@@ -238,7 +238,7 @@ ds_status ds__model_prune(ds_context *context, const char *folder, const char *o
     ds_prune_stats unused;
     if (!stats) stats = &unused;
     *stats = (ds_prune_stats){0};
-    DS_TRY(ds__folder_open(&context->heap, folder, &j.folder, error));
+    DS_TRY(ds__folder_open(&context->heap, folder, NULL, &j.folder, error));
     ds__arena_init(&j.arena, &context->heap, 0);
     ds_status status = ds__tokenizer_open(&context->heap, folder, &j.tokenizer, error);
     if (status == DS_OK) status = run(&j, output, stats, error);
