@@ -3,7 +3,7 @@
 
 #include "cli/cli.h"
 
-enum { KEY_TEXTS = 1, KEY_TEXT_COLUMN, KEY_TOKENS, KEY_JSON };
+enum { KEY_TEXTS = 1, KEY_TEXT_COLUMN, KEY_TOKENS, KEY_MIN_COUNT, KEY_JSON };
 enum { MOST_FILES = 64, LEAST_TOKENS = 1, MOST_TOKENS = 1 << 24 };
 
 static const struct argp_option options[] = {
@@ -12,13 +12,16 @@ static const struct argp_option options[] = {
     {"text-column", KEY_TEXT_COLUMN, "C", 0,
      "The texts' column in all files (default: text, else sentence, else the first)", 1},
     {"tokens", KEY_TOKENS, "N", 0, "How many tokens the new vocabulary has", 1},
+    {"min-count", KEY_MIN_COUNT, "N", 0, "What the texts have fewer times counts as if they had it not (default: 1)",
+     1},
     {"json", KEY_JSON, 0, 0, "The summary as one line of JSON", 1},
     {0}};
 
 static const char doc[] =
     "Writes OUT, a model folder like MODEL with a WordPiece vocabulary of N tokens.\v"
     "Special tokens and single characters stay, then the tokens that the texts have most often, then others by their "
-    "number. A kept token has the same vector as before, so a text of kept tokens only gives the same result to the "
+    "number (in BERT's vocabulary the commoner ones come first, so with few texts --min-count leaves them more room). "
+    "A kept token has the same vector as before, so a text of kept tokens only gives the same result to the "
     "bit; "
     "other words fall apart into kept pieces, and no word becomes unknown. Ids are numbered anew. Folders in int8 are "
     "taken too.\n\n"
@@ -28,7 +31,7 @@ static const char doc[] =
 typedef struct pruning {
     cli_options common;
     const char *files[MOST_FILES];
-    size_t file_count, tokens;
+    size_t file_count, tokens, min_count;
     bool json;
     ds_context *context;
     ds_tokenizer *tokenizer;
@@ -37,12 +40,12 @@ typedef struct pruning {
     size_t size, texts;
 } pruning;
 
-static size_t parse_tokens(const char *text) {
+static size_t parse_number(const char *name, const char *text) {
     char *end;
     const bool is_number = *text >= '0' && *text <= '9';
     long value = strtol(text, &end, 10);
     if (!is_number || *end || value < LEAST_TOKENS || value > MOST_TOKENS)
-        exit(cli_usage_error("prune", "--tokens is \"%s\", expected a whole number from %d to %d", text, LEAST_TOKENS,
+        exit(cli_usage_error("prune", "--%s is \"%s\", expected a whole number from %d to %d", name, text, LEAST_TOKENS,
                              MOST_TOKENS));
     return (size_t)value;
 }
@@ -57,7 +60,8 @@ static error_t parse(int key, char *argument, void *own) {
         p->files[p->file_count++] = argument;
         break;
     case KEY_TEXT_COLUMN: p->common.text_column = argument; break;
-    case KEY_TOKENS: p->tokens = parse_tokens(argument); break;
+    case KEY_TOKENS: p->tokens = parse_number("tokens", argument); break;
+    case KEY_MIN_COUNT: p->min_count = parse_number("min-count", argument); break;
     case KEY_JSON: p->json = true; break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -89,6 +93,8 @@ static int count_files(pruning *p) {
         code = cli_texts_each(texts, count_batch, p);
         cli_texts_close(texts);
     }
+    for (size_t i = 0; i < p->size; i++)
+        if (p->counts[i] < p->min_count) p->counts[i] = 0;
     return code != CLI_DONE || p->texts ? code : cli_fail("%s: holds no text", p->files[0]);
 }
 

@@ -115,6 +115,21 @@ class Prune(unittest.TestCase):
         config = json.loads((source / "config.json").read_text())
         self.assertEqual(json.loads((self.out / "config.json").read_text()), {**config, "vocab_size": 140})
 
+    def test_rare_tokens_count_as_none(self) -> None:
+        self.texts.write_text("berlin berlin\n")
+        before = json.loads((MODELS / "bert_base" / "tokenizer.json").read_text())["model"]["vocab"]
+        at = before["berlin"]
+        needed = sum(token.startswith("[") and len(token) > 1 or len(token.removeprefix("##") or token) == 1
+                     for token in before)
+        lower = sum(len(token.removeprefix("##") or token) > 1 and not token.startswith("[") and before[token] < at
+                    for token in before)
+        self.assertGreater(lower, 0, "others come before it")
+        for least, has in ((2, True), (3, False)):
+            self.pruned(MODELS / "bert_base", "--tokens", needed + 1, "--min-count", least)
+            vocab = json.loads((self.out / "tokenizer.json").read_text())["model"]["vocab"]
+            self.assertEqual("berlin" in vocab, has)
+            shutil.rmtree(self.out)
+
     def test_every_file_with_ids(self) -> None:
         """A token behind the model's own, special tokens that are moved, and padding, a list of processors, vocab.txt."""
         source = self.folder / "source"
