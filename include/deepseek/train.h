@@ -213,6 +213,7 @@ typedef struct ds_fit_event {
 /* A zeroed structure means the defaults, but for train and output, which must be given. */
 typedef struct ds_fit_options {
     const char *train, *eval; /* .csv, .tsv, .jsonl; eval may be NULL */
+    bool eval_on_start;       /* evaluate before the first step, too */
     double eval_split;        /* this share of the training rows, drawn by the seed, is held out; 0: none */
     /* This share, drawn by the seed, is never trained on: behind the last step the saved folder is calibrated on it,
      * as ds_calibrate does. 0: none. */

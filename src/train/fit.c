@@ -404,6 +404,7 @@ static ds_status after_step(fit *f, ds_error *error) {
 }
 
 static ds_status train(fit *f, ds_error *error) {
+    if (f->options->eval_on_start && f->trainer->step == 0) DS_TRY(evaluate(f, error));
     while (f->trainer->step < f->total_steps && !f->stopped) {
         DS_TRY(one_step(f, error));
         DS_TRY(after_step(f, error));

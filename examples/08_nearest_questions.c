@@ -1,7 +1,7 @@
-/* The main job: embeds the texts of a file and answers questions with their nearest neighbours.
+/* Search: embeds the texts of a file and answers questions with their nearest neighbours.
  *
- *   00_nearest_questions MODEL TEXTS [QUESTION...]
- *   cc 00_nearest_questions.c $(pkg-config --cflags --libs deepseek) -o nearest */
+ *   08_nearest_questions MODEL TEXTS [QUESTION...]
+ *   cc 08_nearest_questions.c $(pkg-config --cflags --libs deepseek) -o nearest */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
