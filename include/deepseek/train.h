@@ -62,13 +62,17 @@ typedef struct ds_trainer_options {
     int64_t total_steps; /* where the schedule ends; needed unless it is constant */
     int64_t warmup_steps;
     float label_smoothing;
-    const float *class_weights;      /* [labels] or NULL; cross-entropy without smoothing only */
-    uint64_t seed;                   /* of new weights and of dropout */
-    float dropout;                   /* 0: as config.json says; negative: none */
-    ds_precision precision;          /* of products and of what is stored for the backward pass; weights stay float32 */
-    bool quantization_aware;         /* the forward pass rounds as the int8 engine will (straight-through gradients) */
-    bool gradient_checkpointing;     /* activations are computed again in the backward pass instead of kept */
-    bool memory_efficient;           /* the smallest plan: that, and micro-batches of one longest text */
+    const float *class_weights;  /* [labels] or NULL; cross-entropy without smoothing only */
+    uint64_t seed;               /* of new weights and of dropout */
+    float dropout;               /* 0: as config.json says; negative: none */
+    ds_precision precision;      /* of products and of what is stored for the backward pass; weights stay float32 */
+    bool quantization_aware;     /* the forward pass rounds as the int8 engine will (straight-through gradients) */
+    bool gradient_checkpointing; /* activations are computed again in the backward pass instead of kept */
+    /* The smallest plan: that, and micro-batches of one longest text; or, where nothing is clipped and it takes less,
+     * the whole batch as one micro-batch (micro_batch_tokens is then what it is planned for, and a larger batch takes
+     * more), with each weight updated as soon as its gradient is known and no gradients kept: the
+     * same bits as keeping them. */
+    bool memory_efficient;
     int32_t lora_rank;               /* 0: all weights are trained */
     float lora_alpha;                /* 0: lora_rank */
     const char *const *lora_targets; /* patterns of module names ("*.query"); NULL: query and value, as peft has it */
@@ -92,11 +96,12 @@ typedef struct ds_trainer_info {
     int64_t parameters, trained_parameters;
     bool new_head;
     const ds_model_info *model;
-    /* The plan in bytes, for micro-batches of micro_batch_tokens. */
+    /* The plan in bytes, for micro-batches of micro_batch_tokens. gradients: 0 where none are kept; the largest one is
+     * then among the activations. */
     uint64_t weights, gradients, optimizer, activations, scratch, peak;
     size_t micro_batch_tokens;
     bool gradient_checkpointing;
-    const char *plan_why; /* what the memory limit made it choose; "" without a limit */
+    const char *plan_why; /* what the memory limit or memory_efficient made it choose; "" without them */
 } ds_trainer_info;
 
 /* folder: as for ds_model_open, int8 folders too.  Weights are read into float32 masters that the trainer owns. */
@@ -128,7 +133,9 @@ typedef struct ds_train_step {
 } ds_train_step;
 
 /* Forward, backward and update.  The batch is cut into micro-batches at text boundaries; its loss is the mean over all
- * of it.  A loss or a gradient that is not finite is DS_DIVERGED and leaves the weights as they were. */
+ * of it.  A loss or a gradient that is not finite is DS_DIVERGED and leaves the weights as they were; but where no
+ * gradients are kept (info.gradients is 0), a gradient that is not finite is seen only when others have been applied:
+ * the weights are then no good, and a checkpoint has to be loaded.  ds_fit stops and names its last one either way. */
 DS_API DS_MUST_CHECK ds_status ds_trainer_step(ds_trainer *trainer, const ds_train_batch *batch, ds_train_step *step,
                                                ds_error *error);
 /* Without dropout and without an update.  out: [texts or tokens, labels] logits, or [texts, hidden_size] vectors; may
@@ -143,7 +150,7 @@ typedef struct ds_train_tensor {
     int rank;
     int64_t shape[DS_MAX_RANK];
     float *data;
-    const float *gradient; /* of the last step, before clipping; NULL: frozen */
+    const float *gradient; /* of the last step, before clipping; NULL: frozen, or no gradients are kept */
 } ds_train_tensor;
 DS_API size_t ds_trainer_tensor_count(const ds_trainer *trainer);
 DS_API DS_MUST_CHECK ds_status ds_trainer_tensor(ds_trainer *trainer, size_t index, ds_train_tensor *out,

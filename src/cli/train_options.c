@@ -94,8 +94,9 @@ static const row recipe_rows[] = {
 static const row memory_rows[] = {
     {"gradient-checkpointing", NULL, "Compute activations again instead of keeping them", VALUE_FLAG,
      FIELD(gradient_checkpointing), 0, 0, NULL},
-    {"memory-efficient", NULL, "Update each weight as soon as its gradient is known, and keep no gradients", VALUE_FLAG,
-     FIELD(memory_efficient), 0, 0, NULL},
+    {"memory-efficient", NULL,
+     "The smallest plan: recompute, short micro-batches; with --max-grad-norm 0 gradients are applied where they arise",
+     VALUE_FLAG, FIELD(memory_efficient), 0, 0, NULL},
     {"lora-rank", "N", "Train only adapters of this rank, which are merged into the result", VALUE_WHOLE,
      FIELD(lora_rank), 1, 65536, NULL},
     {"lora-alpha", "F", "The adapters' scale is this over their rank (default: the rank)", VALUE_REAL,

@@ -41,7 +41,8 @@ struct ds__op {
     /* The optional input that is added to everything else the operator does, of the output's shape, last of its inputs;
      * 0: none. An added tensor becomes it (pass fuse_residual), so a sum needs no memory of its own. */
     int residual;
-    /* It writes to states among its inputs and must run although nobody reads its output. */
+    /* It writes to the states among its inputs, all of them, and must run although nobody reads its output.  No node
+     * behind it may read those (the verifier), and it runs as soon as nobody does any more (pass early_updates). */
     bool updates;
     /* Appends the nodes that take the output's gradient `dy` to those of the inputs: gives[i] where wanted[i], the
      * others stay DS_NO_VALUE; what does not depend on an input is left out too.  `node` is a copy: the graph's list

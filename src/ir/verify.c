@@ -15,6 +15,9 @@ static ds_status verify_node(const ds_graph *graph, size_t index, const bool *de
         if (value < 0 || (size_t)value >= graph->value_count)
             return ds__fail(error, DS_INTERNAL, "node %zu (%s): input %d is value %d of %zu", index, op->name, i, value,
                             graph->value_count);
+        if (!defined[value] && graph->values[value].kind == DS__VALUE_STATE)
+            return ds__fail(error, DS_INTERNAL, "node %zu (%s): input %d (%%%s) is a state that was updated before",
+                            index, op->name, i, graph->values[value].name);
         if (!defined[value])
             return ds__fail(error, DS_INTERNAL, "node %zu (%s): input %d (%%%s) is used before it is made", index,
                             op->name, i, graph->values[value].name);
@@ -31,10 +34,23 @@ static ds_status verify_node(const ds_graph *graph, size_t index, const bool *de
                     op->name, output->name, ds_dtype_name(output->dtype), has, ds_dtype_name(result.dtype), gives);
 }
 
+static bool is_state(const ds_graph *graph, int32_t value) {
+    return value >= 0 && graph->values[value].kind == DS__VALUE_STATE;
+}
+
+/* States that the node has written to are not there for later nodes; two values of the same memory are one state. */
+static void take_updated(const ds_graph *graph, const ds__node *node, bool *defined) {
+    for (int32_t k = 0; k < node->input_count; k++)
+        for (size_t v = 0; is_state(graph, node->inputs[k]) && v < graph->value_count; v++)
+            if (is_state(graph, (int32_t)v) && graph->values[v].data == graph->values[node->inputs[k]].data)
+                defined[v] = false;
+}
+
 static ds_status verify_nodes(const ds_graph *graph, bool *defined, ds_error *error) {
     for (size_t i = 0; i < graph->value_count; i++) defined[i] = graph->values[i].kind != DS__VALUE_TEMPORARY;
     for (size_t i = 0; i < graph->node_count; i++) {
         DS_TRY(verify_node(graph, i, defined, error));
+        if (graph->nodes[i].op->updates) take_updated(graph, &graph->nodes[i], defined);
         for (int32_t k = 0; k < graph->nodes[i].output_count; k++) {
             int32_t output = graph->nodes[i].outputs[k];
             if (defined[output])

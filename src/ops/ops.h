@@ -27,6 +27,28 @@ enum { DS__SCATTER_RESIDUAL = 2 };
 /* Inputs of `attention`; rng: int32 [3], two words of seed and the draw (tensor/philox.h), with dropout only. */
 enum { DS__ATTENTION_Q, DS__ATTENTION_K, DS__ATTENTION_V, DS__ATTENTION_STARTS, DS__ATTENTION_RNG };
 
+/* Inputs of `update` by position: states from the weight on, moments optional; and columns of its settings, of which
+ * the last seven are AdamW's or SGD's. */
+enum {
+    DS__UPDATE_GRADIENT,
+    DS__UPDATE_SETTINGS,
+    DS__UPDATE_LOSS,
+    DS__UPDATE_WEIGHT,
+    DS__UPDATE_FIRST,
+    DS__UPDATE_SECOND
+};
+enum { DS__UPDATE_SCALE, DS__UPDATE_COLUMNS = 8 };
+enum {
+    DS__ADAMW_DECAY = DS__UPDATE_SCALE + 1,
+    DS__ADAMW_STEP_SIZE,
+    DS__ADAMW_V_CORRECTION,
+    DS__ADAMW_EPSILON,
+    DS__ADAMW_ONE_MINUS_BETA1,
+    DS__ADAMW_BETA2,
+    DS__ADAMW_ONE_MINUS_BETA2
+};
+enum { DS__SGD_WEIGHT_DECAY = DS__UPDATE_SCALE + 1, DS__SGD_MOMENTUM, DS__SGD_RATE };
+
 /* Building. bias: DS_NO_VALUE for none; it becomes an `add` of its own, which the passes fuse. */
 ds_value ds__linear(ds_graph *graph, ds_value x, ds_value weight, ds_value bias);
 ds_value ds__add(ds_graph *graph, ds_value a, ds_value b);
@@ -61,6 +83,11 @@ ds_value ds__in_batch_negatives(ds_graph *graph, ds_value x, float scale);
 ds_value ds__scale(ds_graph *graph, ds_value x, float factor);
 /* x: [R, n] -> [n] */
 ds_value ds__sum_rows(ds_graph *graph, ds_value x);
+
+/* One optimiser step on the states among the inputs, with row `row` of the settings -> [1] */
+ds_value ds__update(ds_graph *graph, const ds_value inputs[DS__UPDATE_SECOND + 1], int64_t row);
+/* Whether a call of `update` may write: every row's loss is finite. */
+bool ds__update_allowed(const ds__call *call);
 
 /* The dropout of a node in a run; rng may be NULL where the rate is 0. */
 ds__dropout ds__dropout_in(const ds__attributes *attributes, const ds_tensor *rng);

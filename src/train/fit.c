@@ -171,7 +171,8 @@ static ds_status plan_steps(fit *f, ds_error *error) {
     if (o->batch_tokens) f->rows_of_step = (size_t)fmax(1, (double)o->batch_tokens / mean) * parts;
     if (f->how.micro_batch_tokens == 0) { /* what a step has, and a quarter more: the plan should say what is needed */
         const double tokens = 1.25 * mean * (double)f->rows_of_step;
-        f->how.micro_batch_tokens = tokens < MICRO_TOKENS ? (size_t)ceil(tokens / 64) * 64 : MICRO_TOKENS;
+        const bool whole = f->how.memory_efficient && f->how.max_grad_norm < 0; /* a step may be one micro-batch */
+        f->how.micro_batch_tokens = tokens < MICRO_TOKENS || whole ? (size_t)ceil(tokens / 64) * 64 : MICRO_TOKENS;
     }
     const double epochs = o->epochs > 0 ? o->epochs : 3;
     f->steps_of_epoch = (int64_t)((f->row_count + f->rows_of_step - 1) / f->rows_of_step);

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "kernels/optim/optim.h"
+#include "ops/ops.h"
 
 enum { CHUNK = 1 << 16 };
 
@@ -77,21 +78,10 @@ double ds__gradient_norm(const ds__parameters *parameters, ds__pool *pool) {
     return sqrt(total);
 }
 
-static void update_chunk(void *argument, int task, int worker) {
-    (void)worker;
-    const sweep *s = argument;
-    const ds_trainer_options *options = s->parameters->options;
-    size_t first, count;
-    ds__parameter *p = chunk_of(s->parameters, task, &first, &count);
+static ds__adamw adamw_of(const ds_trainer_options *options, const ds__parameter *p, const sweep *s) {
     const float rate = s->rate * p->rate, decay = p->decays ? options->weight_decay : 0;
-    if (options->optimizer == DS_OPTIMIZER_SGD) {
-        const ds__sgd with = {s->scale, decay, options->momentum, rate};
-        ds__optim_f32_choose()->sgd(&with, p->gradient + first, p->data + first, p->first ? p->first + first : NULL,
-                                    count);
-        return;
-    }
     const double beta1 = options->beta1, beta2 = options->beta2, step = (double)s->step;
-    const ds__adamw with = {
+    return (ds__adamw){
         .grad_scale = s->scale,
         .decay = (float)(1 - (double)rate * (double)decay),
         .step_size = (float)((double)rate / (1 - pow(beta1, step))),
@@ -101,6 +91,25 @@ static void update_chunk(void *argument, int task, int worker) {
         .beta2 = options->beta2,
         .one_minus_beta2 = (float)(1 - beta2),
     };
+}
+
+static ds__sgd sgd_of(const ds_trainer_options *options, const ds__parameter *p, const sweep *s) {
+    return (ds__sgd){s->scale, p->decays ? options->weight_decay : 0, options->momentum, s->rate * p->rate};
+}
+
+static void update_chunk(void *argument, int task, int worker) {
+    (void)worker;
+    const sweep *s = argument;
+    const ds_trainer_options *options = s->parameters->options;
+    size_t first, count;
+    ds__parameter *p = chunk_of(s->parameters, task, &first, &count);
+    if (options->optimizer == DS_OPTIMIZER_SGD) {
+        const ds__sgd with = sgd_of(options, p, s);
+        ds__optim_f32_choose()->sgd(&with, p->gradient + first, p->data + first, p->first ? p->first + first : NULL,
+                                    count);
+        return;
+    }
+    const ds__adamw with = adamw_of(options, p, s);
     ds__optim_f32_choose()->adamw(&with, p->gradient + first, p->data + first, p->first + first, p->second + first,
                                   count);
 }
@@ -108,4 +117,25 @@ static void update_chunk(void *argument, int task, int worker) {
 void ds__optimizer_step(ds__parameters *parameters, ds__pool *pool, int64_t step, float rate, float gradient_scale) {
     sweep s = {.parameters = parameters, .step = step, .rate = rate, .scale = gradient_scale};
     ds__pool_run(pool, chunk_count(parameters), update_chunk, &s);
+}
+
+void ds__optimizer_settings(const ds__parameters *parameters, const ds__parameter *parameter, int64_t step, float rate,
+                            float *out) {
+    const sweep s = {.step = step, .rate = rate, .scale = 1};
+    out[DS__UPDATE_SCALE] = s.scale;
+    if (parameters->options->optimizer == DS_OPTIMIZER_SGD) {
+        const ds__sgd with = sgd_of(parameters->options, parameter, &s);
+        out[DS__SGD_WEIGHT_DECAY] = with.weight_decay;
+        out[DS__SGD_MOMENTUM] = with.momentum;
+        out[DS__SGD_RATE] = with.rate;
+        return;
+    }
+    const ds__adamw with = adamw_of(parameters->options, parameter, &s);
+    out[DS__ADAMW_DECAY] = with.decay;
+    out[DS__ADAMW_STEP_SIZE] = with.step_size;
+    out[DS__ADAMW_V_CORRECTION] = with.v_correction;
+    out[DS__ADAMW_EPSILON] = with.epsilon;
+    out[DS__ADAMW_ONE_MINUS_BETA1] = with.one_minus_beta1;
+    out[DS__ADAMW_BETA2] = with.beta2;
+    out[DS__ADAMW_ONE_MINUS_BETA2] = with.one_minus_beta2;
 }

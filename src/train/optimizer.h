@@ -12,6 +12,9 @@ double ds__schedule_at(ds_schedule schedule, int64_t step, int64_t warmup, int64
 double ds__gradient_norm(const ds__parameters *parameters, ds__pool *pool);
 /* Updates weights and moments in place: gradients count times gradient_scale. step: from 1. */
 void ds__optimizer_step(ds__parameters *parameters, ds__pool *pool, int64_t step, float rate, float gradient_scale);
+/* What the graph's own `update` of a parameter needs for that: out: [DS__UPDATE_COLUMNS], as ops/ops.h has them. */
+void ds__optimizer_settings(const ds__parameters *parameters, const ds__parameter *parameter, int64_t step, float rate,
+                            float *out);
 /* How many moments the options' optimiser keeps. */
 int ds__optimizer_moments(const ds_trainer_options *options);
 

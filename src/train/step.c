@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "ops/ops.h"
 #include "train/trainer.h"
 
 /* Rows of the loss that a text has: one, one for each token (tagging), or one for each pair. */
@@ -110,6 +111,7 @@ static ds_status bind(ds_trainer *trainer, const ds__built *built, const part *p
         [DS__SLOT_LABELS] = p->batch->labels ? p->batch->labels + p->row : NULL,
         [DS__SLOT_TARGETS] = p->batch->targets ? p->batch->targets + p->row * target_columns(trainer) : NULL,
         [DS__SLOT_ROW_WEIGHTS] = trainer->row_weights,
+        [DS__SLOT_SETTINGS] = trainer->settings,
     };
     for (int s = 0; s < DS__SLOTS; s++)
         if (built->place[s] >= 0) trainer->inputs[built->place[s]] = given[s];
@@ -141,12 +143,14 @@ static double total_weight(const ds_trainer *trainer, const ds_train_batch *batc
     return total;
 }
 
-/* All micro-batches: gradients of the whole batch, its loss, and the time that went into both directions. */
+/* All micro-batches: gradients of the whole batch, its loss, and the time that went into both directions. Where the
+ * program applies the gradients, one micro-batch. */
 static ds_status differentiate(ds_trainer *trainer, const ds_train_batch *batch, ds_train_step *step, ds_error *error) {
     const double total = total_weight(trainer, batch);
     if (!(total > 0)) return ds__fail(error, DS_INVALID_ARGUMENT, "no row of the batch has a label");
     for (size_t first = 0; first < batch->tokens.texts;) {
-        const part p = next_part(trainer, batch, first);
+        const part p =
+            trainer->updates ? part_of(trainer, batch, 0, batch->tokens.texts) : next_part(trainer, batch, first);
         const int32_t rng[3] = {(int32_t)(uint32_t)trainer->options.seed,
                                 (int32_t)(uint32_t)(trainer->options.seed >> 32), (int32_t)trainer->draw++};
         ds__built *built;
@@ -165,6 +169,25 @@ static ds_status differentiate(ds_trainer *trainer, const ds_train_batch *batch,
     return DS_OK;
 }
 
+/* What the program needs to update the parameters as it goes. */
+static void settle_updates(ds_trainer *trainer, float rate) {
+    const ds__parameters *parameters = &trainer->parameters;
+    for (size_t i = 0; i < parameters->count; i++)
+        ds__optimizer_settings(parameters, &parameters->items[i], trainer->step + 1, rate,
+                               trainer->settings + i * DS__UPDATE_COLUMNS);
+}
+
+/* Of all gradients together. A row whose loss is not finite kept the program from updating anything, and counts. */
+static double norm_of_applied(const ds_trainer *trainer, const ds_train_batch *batch) {
+    const part all = part_of(trainer, batch, 0, batch->tokens.texts);
+    double sum = 0;
+    for (size_t i = 0; i < trainer->parameters.count; i++)
+        sum += (double)trainer->lengths[i] * (double)trainer->lengths[i];
+    for (size_t r = 0; r < all.rows; r++)
+        if (!isfinite(trainer->losses[r])) sum = NAN;
+    return sqrt(sum);
+}
+
 ds_status ds__trainer_step(ds_trainer *trainer, const ds_train_batch *batch, ds_train_step *step, ds_error *error) {
     const ds_trainer_options *options = &trainer->options;
     ds_train_step made = {.step = trainer->step + 1};
@@ -172,22 +195,25 @@ ds_status ds__trainer_step(ds_trainer *trainer, const ds_train_batch *batch, ds_
     if (options->keep_vectors > 0 && !batch->targets)
         return ds__fail(error, DS_INVALID_ARGUMENT, "keep_vectors is %g, but the batch has no targets: vectors to keep",
                         (double)options->keep_vectors);
+    const double factor = ds__schedule_at(options->schedule, made.step, options->warmup_steps, options->total_steps);
+    made.learning_rate = (float)(options->learning_rate * factor);
+    if (trainer->updates) settle_updates(trainer, made.learning_rate);
     DS_TRY(differentiate(trainer, batch, &made, error));
     const uint64_t start = ds__clock_ns();
-    made.gradient_norm = ds__gradient_norm(&trainer->parameters, trainer->context->pool);
+    made.gradient_norm = trainer->updates ? norm_of_applied(trainer, batch)
+                                          : ds__gradient_norm(&trainer->parameters, trainer->context->pool);
     if (!isfinite(made.loss) || !isfinite(made.gradient_norm))
         return ds__fail(
             error, DS_DIVERGED,
             "step %lld: the loss is %g and the gradients' norm %g; a lower learning rate than %g or a warm-up "
             "may help",
             (long long)made.step, made.loss, made.gradient_norm, (double)options->learning_rate);
-    const double factor = ds__schedule_at(options->schedule, made.step, options->warmup_steps, options->total_steps);
     const double scale = options->max_grad_norm > 0 ? options->max_grad_norm / (made.gradient_norm + 1e-6) : 1;
-    made.learning_rate = (float)(options->learning_rate * factor);
     made.tokens = (size_t)batch->tokens.seq_start[batch->tokens.texts];
     trainer->step = made.step;
-    ds__optimizer_step(&trainer->parameters, trainer->context->pool, made.step, made.learning_rate,
-                       scale < 1 ? (float)scale : 1);
+    if (!trainer->updates)
+        ds__optimizer_step(&trainer->parameters, trainer->context->pool, made.step, made.learning_rate,
+                           scale < 1 ? (float)scale : 1);
     made.optimizer_s = seconds(start, ds__clock_ns());
     if (step) *step = made;
     return DS_OK;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "ops/ops.h"
 
 enum {
     MICRO_TOKENS = 4096,
@@ -176,7 +177,8 @@ static ds_status measure(ds_trainer *trainer, size_t tokens, ds_error *error) {
     info->micro_batch_tokens = tokens;
     info->activations = memory.activations;
     info->scratch = memory.scratch;
-    info->peak = trainer->context->heap.bytes + memory.activations + memory.scratch + BESIDE_BYTES;
+    info->gradients = trainer->updates ? 0 : (uint64_t)info->trained_parameters * sizeof(float);
+    info->peak = trainer->context->heap.bytes + info->gradients + memory.activations + memory.scratch + BESIDE_BYTES;
     return DS_OK;
 }
 
@@ -184,34 +186,88 @@ static void drop_programs(ds_trainer *trainer) {
     for (int i = 0; i < DS__TRAIN_PROGRAMS; i++) ds__built_drop(&trainer->built[i], &trainer->context->heap);
 }
 
+/* The plan for another way to make a step. */
+static ds_status replan(ds_trainer *trainer, bool updates, size_t tokens, ds_error *error) {
+    drop_programs(trainer);
+    trainer->updates = updates;
+    return measure(trainer, tokens, error);
+}
+
+/* memory_efficient: the smaller of two plans.  Micro-batches of one longest text have next to no activations, but add
+ * their gradients up; the whole batch at once can apply each gradient where it arises, unless all are clipped. */
+static ds_status plan_smallest(ds_trainer *trainer, size_t whole, size_t least, ds_error *error) {
+    ds_trainer_info *info = &trainer->info;
+    DS_TRY(measure(trainer, least, error));
+    if (trainer->options.max_grad_norm > 0) {
+        info->plan_why = "micro-batches of one longest text; all gradients are kept, which clipping needs";
+        return DS_OK;
+    }
+    const double parts = (double)info->peak;
+    DS_TRY(replan(trainer, true, whole, error));
+    const double at_once = (double)info->peak;
+    if (at_once >= parts) DS_TRY(replan(trainer, false, least, error));
+    enum { SENTENCE = 256 };
+    char *why = ds__arena_alloc(&trainer->arena, SENTENCE);
+    if (!why) return ds__alloc_failed(&trainer->context->heap, SENTENCE, "a plan", error);
+    if (trainer->updates)
+        snprintf(why, SENTENCE,
+                 "the whole batch at once, its gradients applied where they arise, takes %.1f MB; micro-batches of one "
+                 "longest text that add their gradients up would take %.1f MB",
+                 at_once / 1e6, parts / 1e6);
+    else
+        snprintf(why, SENTENCE,
+                 "micro-batches of one longest text that add their gradients up take %.1f MB; the whole batch at once, "
+                 "its gradients applied where they arise, would take %.1f MB",
+                 parts / 1e6, at_once / 1e6);
+    info->plan_why = why;
+    return DS_OK;
+}
+
 /* Under a memory limit: smaller micro-batches first, down to one longest text, then recomputing. */
 static ds_status plan(ds_trainer *trainer, ds_error *error) {
     ds_trainer_info *info = &trainer->info;
     const ds_trainer_options *options = &trainer->options;
     const uint64_t limit = trainer->context->heap.limit;
-    const size_t least = (size_t)options->max_tokens * (ds__trainer_pairs(trainer) ? 2 : 1);
     size_t tokens = options->micro_batch_tokens ? options->micro_batch_tokens : MICRO_TOKENS;
+    const size_t longest = (size_t)options->max_tokens * (ds__trainer_pairs(trainer) ? 2 : 1);
+    const size_t least = info->loss == DS_LOSS_IN_BATCH_NEGATIVES ? tokens : longest; /* they are one micro-batch */
     info->gradient_checkpointing = options->gradient_checkpointing || options->memory_efficient;
-    if (options->memory_efficient) tokens = least;
     info->plan_why = "";
-    DS_TRY(measure(trainer, tokens, error));
-    while (limit && info->peak > limit && tokens > least) {
+    DS_TRY(options->memory_efficient ? plan_smallest(trainer, tokens, least, error) : measure(trainer, tokens, error));
+    tokens = info->micro_batch_tokens;
+    while (limit && info->peak > limit && tokens > least && !trainer->updates) {
         tokens = tokens / 2 > least ? tokens / 2 : least;
         info->plan_why = "smaller micro-batches, to keep to the memory limit";
         DS_TRY(measure(trainer, tokens, error));
     }
     if (!limit || info->peak <= limit) return DS_OK;
     if (!info->gradient_checkpointing) {
-        drop_programs(trainer);
         info->gradient_checkpointing = true;
         info->plan_why = "smallest micro-batches and gradient checkpointing, to keep to the memory limit";
-        DS_TRY(measure(trainer, tokens, error));
+        DS_TRY(replan(trainer, false, tokens, error));
     }
     if (info->peak <= limit) return DS_OK;
     return ds__fail(error, DS_MEMORY_LIMIT,
                     "training needs %llu bytes even in micro-batches of %zu tokens with gradient checkpointing, the "
                     "limit is %llu; shorter texts (--max-seq-len), SGD, or LoRA need less",
                     (unsigned long long)info->peak, tokens, (unsigned long long)limit);
+}
+
+/* What the plan left to make: the gradients' memory, which the programs then write to. */
+static ds_status keep_gradients(ds_trainer *trainer, ds_error *error) {
+    if (trainer->updates) return DS_OK;
+    drop_programs(trainer);
+    return ds__parameters_reserve(&trainer->parameters, true, 0, error);
+}
+
+/* Rows and lengths for programs that update their parameters. */
+static ds_status reserve_updates(ds_trainer *trainer, ds_error *error) {
+    const size_t count = trainer->parameters.count;
+    trainer->settings = ds__arena_zeroed(&trainer->arena, count * DS__UPDATE_COLUMNS * sizeof *trainer->settings);
+    trainer->lengths = ds__arena_zeroed(&trainer->arena, count * sizeof *trainer->lengths);
+    if (trainer->settings && trainer->lengths) return DS_OK;
+    return ds__alloc_failed(&trainer->context->heap, count * sizeof *trainer->lengths, "an optimiser's settings",
+                            error);
 }
 
 static ds_status reserve(ds_trainer *trainer, ds_error *error) {
@@ -223,16 +279,15 @@ static ds_status reserve(ds_trainer *trainer, ds_error *error) {
         ds__file_map_drop(map, 0, map->size);
     }
     const int moments = ds__optimizer_moments(&trainer->options);
-    DS_TRY(ds__parameters_reserve(&trainer->parameters, true, moments, error));
+    DS_TRY(ds__parameters_reserve(&trainer->parameters, false, moments, error));
     info->parameters = (int64_t)(trainer->parameters.bytes / sizeof(float));
     info->trained_parameters = ds__parameters_trained(&trainer->parameters);
     if (info->trained_parameters == 0)
         return ds__fail(error, DS_INVALID_ARGUMENT, "freeze names all %zu tensors of the model, so none is trained",
                         trainer->parameters.count);
     info->weights = trainer->parameters.bytes;
-    info->gradients = (uint64_t)info->trained_parameters * sizeof(float);
-    info->optimizer = info->gradients * (uint64_t)moments;
-    return DS_OK;
+    info->optimizer = (uint64_t)info->trained_parameters * sizeof(float) * (uint64_t)moments;
+    return trainer->options.memory_efficient ? reserve_updates(trainer, error) : DS_OK;
 }
 
 static ds_status prepare(ds_trainer *trainer, const char *folder, ds_error *error) {
@@ -252,7 +307,8 @@ static ds_status prepare(ds_trainer *trainer, const char *folder, ds_error *erro
     ds__parameters_init(&trainer->parameters, &trainer->folder, &trainer->options, &context->heap);
     DS_TRY(ds__weight_store_create(context, &trainer->store, error));
     DS_TRY(reserve(trainer, error));
-    return plan(trainer, error);
+    DS_TRY(plan(trainer, error));
+    return keep_gradients(trainer, error);
 }
 
 ds_status ds__trainer_create(ds_context *context, const char *folder, const ds_trainer_options *options,

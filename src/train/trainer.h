@@ -16,6 +16,7 @@ typedef enum ds__slot {
     DS__SLOT_LABELS,
     DS__SLOT_TARGETS,
     DS__SLOT_ROW_WEIGHTS, /* [R]: what each loss counts in the batch's, and so its gradient */
+    DS__SLOT_SETTINGS,    /* [parameters, DS__UPDATE_COLUMNS]: of the step, where the graph updates its parameters */
     DS__SLOTS
 } ds__slot;
 
@@ -33,7 +34,9 @@ typedef struct ds__built {
     int32_t place[DS__SLOTS]; /* in the list of inputs; -1: the graph has none of it */
     int32_t tokens_symbol, texts_symbol;
     size_t result, loss; /* outputs: SIZE_MAX for none; the gradients come behind */
-    void **outputs;      /* [output_count]: gradients point to their memory; result and loss are set for each run */
+    /* [output_count]: gradients point to their memory, and so do the lengths of those that are applied; result and loss
+     * are set for each run */
+    void **outputs;
     size_t output_count;
 } ds__built;
 
@@ -51,6 +54,10 @@ struct ds_trainer {
     size_t backend_count;
     ds__workspace workspace;
     ds__built built[DS__TRAIN_PROGRAMS];
+    /* The program updates its parameters: a step is one micro-batch, and gradients have no memory of their own. */
+    bool updates;
+    float *settings; /* [parameters, DS__UPDATE_COLUMNS]; NULL where gradients are kept */
+    float *lengths;  /* [parameters]: of their gradients in the last step; the same */
     int64_t step;
     uint32_t draw; /* of the next micro-batch's dropout */
     /* Of one micro-batch; arrays grow and stay. */

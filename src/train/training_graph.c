@@ -36,7 +36,29 @@ static ds_value add_distance(const ds_trainer *trainer, ds_graph *graph, ds__mod
     return ds__add(graph, loss, ds__scale(graph, ds__squared_error(graph, vectors, targets), weight));
 }
 
-/* Behind the loss: the gradients of everything that is trained, as outputs in the order of the parameters. */
+/* The optimiser's step on a parameter, behind everything else; its output is the gradient's length. */
+static ds_value add_update(const ds_trainer *trainer, ds_graph *graph, ds_value loss, const ds__parameter *p,
+                           ds_value weight, ds_value gradient) {
+    ds_value settings = DS_NO_VALUE;
+    for (size_t v = 0; v < graph->value_count; v++)
+        if (strcmp(graph->values[v].name, "settings") == 0) settings = (ds_value){(int32_t)v};
+    if (settings.index < 0)
+        settings =
+            ds__graph_input(graph, "settings", DS_F32, 2,
+                            (ds_dim[]){ds__dim_of((int64_t)trainer->parameters.count), ds__dim_of(DS__UPDATE_COLUMNS)});
+    const ds_value inputs[DS__UPDATE_SECOND + 1] = {
+        [DS__UPDATE_GRADIENT] = gradient,
+        [DS__UPDATE_SETTINGS] = settings,
+        [DS__UPDATE_LOSS] = loss,
+        [DS__UPDATE_WEIGHT] = weight,
+        [DS__UPDATE_FIRST] = p->first ? ds__graph_state(graph, "first", p->rank, p->shape, p->first) : DS_NO_VALUE,
+        [DS__UPDATE_SECOND] = p->second ? ds__graph_state(graph, "second", p->rank, p->shape, p->second) : DS_NO_VALUE,
+    };
+    return ds__update(graph, inputs, p - trainer->parameters.items);
+}
+
+/* Behind the loss: the gradients of everything that is trained, as outputs in the order of the parameters; or their
+ * lengths, where they are applied at once. */
 static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value loss, bool more, ds_error *error) {
     ds__arena memory;
     ds__arena_init(&memory, &trainer->context->heap, 0);
@@ -64,7 +86,9 @@ static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value lo
         const ds__parameter *p = ds__parameters_find(&trainer->parameters, name);
         if (gradients[i] < 0) continue;
         ds_value gradient = {gradients[i]};
-        if (more)
+        if (trainer->updates)
+            gradient = add_update(trainer, graph, loss, p, (ds_value){parameters[i]}, gradient);
+        else if (more)
             gradient = ds__add(graph, gradient, ds__graph_state(graph, "gradient", p->rank, p->shape, p->gradient));
         ds__graph_output(graph, name, gradient);
     }
@@ -125,7 +149,8 @@ static void find_places(const ds_graph *graph, ds__built *built) {
         [DS__SLOT_IDS] = "ids",           [DS__SLOT_POSITIONS] = "positions",
         [DS__SLOT_TYPE_IDS] = "type_ids", [DS__SLOT_SEQ_START] = "seq_start",
         [DS__SLOT_RNG] = "rng",           [DS__SLOT_LABELS] = "labels",
-        [DS__SLOT_TARGETS] = "targets",   [DS__SLOT_ROW_WEIGHTS] = "row_weights"};
+        [DS__SLOT_TARGETS] = "targets",   [DS__SLOT_ROW_WEIGHTS] = "row_weights",
+        [DS__SLOT_SETTINGS] = "settings"};
     int32_t place = 0;
     for (int s = 0; s < DS__SLOTS; s++) built->place[s] = -1;
     for (size_t v = 0; v < graph->value_count; v++) {
@@ -138,16 +163,18 @@ static void find_places(const ds_graph *graph, ds__built *built) {
         *(strcmp(graph->symbols[i], "T") == 0 ? &built->tokens_symbol : &built->texts_symbol) = i;
 }
 
-/* Gradients are written where their parameters keep them, in every run. */
+/* Gradients, or their lengths, are written where they are kept, in every run. */
 static ds_status bind_gradients(const ds_trainer *trainer, ds__built *built, ds_error *error) {
     const ds_graph *graph = ds__program_graph(built->program);
     const size_t bytes = graph->output_count * sizeof *built->outputs;
     built->outputs = ds__alloc_zeroed(&trainer->context->heap, bytes);
     if (!built->outputs) return ds__alloc_failed(&trainer->context->heap, bytes, "a training graph's outputs", error);
     built->output_count = graph->output_count;
-    for (size_t i = 0; i < graph->output_count; i++)
-        if (i != built->loss && i != built->result)
-            built->outputs[i] = ds__parameters_find(&trainer->parameters, graph->outputs[i].name)->gradient;
+    for (size_t i = 0; i < graph->output_count; i++) {
+        if (i == built->loss || i == built->result) continue;
+        const ds__parameter *p = ds__parameters_find(&trainer->parameters, graph->outputs[i].name);
+        built->outputs[i] = trainer->updates ? trainer->lengths + (p - trainer->parameters.items) : p->gradient;
+    }
     return DS_OK;
 }
 

@@ -94,6 +94,45 @@ static void passes_can_be_switched_off(void **state) {
     }
 }
 
+/* w is read twice in what stands for a backward part, and its gradient is made before the second time: the update comes
+ * behind both, and that of the second weight, read early, in front of what it does not need. */
+static void updates_come_behind_the_last_reader(void **state) {
+    (void)state;
+    static float data[2][64];
+    test_bench bench;
+    ds_graph *g;
+    test_bench_open(&bench, 1, 3);
+    assert_int_equal(ds__graph_create(bench.context, &g, &error), DS_OK);
+    ds_value x = rows(g, "x", 8), dy = rows(g, "dy", 8), weights[2], gradients[2];
+    const ds_value settings = ds__graph_input(g, "settings", DS_F32, 2, (ds_dim[]){ds__dim_of(2), ds__dim_of(8)});
+    const ds_dim many = ds__graph_symbol(g, "T");
+    const ds_value loss = ds__graph_input(g, "loss", DS_F32, 1, &many);
+    for (int i = 0; i < 2; i++) weights[i] = ds__graph_state(g, i ? "late" : "early", 2, (int64_t[]){8, 8}, data[i]);
+    for (int i = 0; i < 2; i++) gradients[i] = ds__multiply(g, dy, true, x, false);                     /* 0 1 */
+    ds_value back = ds__multiply(g, dy, false, weights[0], false);                                      /* 2 */
+    for (int i = 0; i < 2; i++) back = ds__softmax(g, ds__multiply(g, back, false, weights[1], false)); /* 3 4 5 6 */
+    ds__graph_output(g, "dx", back);
+    for (int i = 0; i < 2; i++)
+        ds__graph_output(
+            g, "length",
+            ds__update(g, (ds_value[]){gradients[i], settings, loss, weights[i], DS_NO_VALUE, DS_NO_VALUE}, i));
+    assert_int_equal(ds__passes_run(g, &(ds__pass_options){"fuse_residual", NULL}, &error), DS_OK);
+    assert_int_equal(g->node_count, 9);
+    assert_ptr_equal(g->nodes[3].op, &ds__op_update); /* behind node 2, which reads "early" */
+    assert_int_equal(g->nodes[3].inputs[DS__UPDATE_WEIGHT], weights[0].index);
+    assert_ptr_equal(g->nodes[7].op, &ds__op_update); /* behind what was node 5 */
+    assert_int_equal(g->nodes[7].inputs[DS__UPDATE_WEIGHT], weights[1].index);
+    assert_ptr_equal(g->nodes[8].op, &ds__op_softmax);
+    /* One place earlier is too early, and the verifier sees it. */
+    const ds__node reader = g->nodes[6];
+    g->nodes[6] = g->nodes[7];
+    g->nodes[7] = reader;
+    assert_int_equal(ds__graph_verify(g, &error), DS_INTERNAL);
+    assert_non_null(strstr(error.message, "node 7 (matmul): input 1 (%late) is a state that was updated before"));
+    ds__graph_destroy(g);
+    test_bench_close(&bench);
+}
+
 static void count_lines(void *user, ds_log_level level, const char *message) {
     (void)level;
     if (strstr(message, "residual") || strstr(message, "after fuse_residual:")) ++*(int *)user;
@@ -191,9 +230,8 @@ static void random_graphs_do_not_change(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_encoder_layer_becomes_ten_nodes),
-        cmocka_unit_test(passes_can_be_switched_off),
-        cmocka_unit_test(a_dump_goes_to_the_log),
+        cmocka_unit_test(an_encoder_layer_becomes_ten_nodes),  cmocka_unit_test(passes_can_be_switched_off),
+        cmocka_unit_test(updates_come_behind_the_last_reader), cmocka_unit_test(a_dump_goes_to_the_log),
         cmocka_unit_test(random_graphs_do_not_change),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);

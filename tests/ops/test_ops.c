@@ -305,6 +305,33 @@ static void slice_of(test_bench *b, ds_graph *g) {
 }
 GRADIENT(slice_of)
 
+/* A state with values in [0, 1). */
+static ds_value state_of(test_bench *b, ds_graph *g, const char *name, int64_t n, int64_t k) {
+    const size_t elements = (size_t)(n * k);
+    float *data = ds__arena_alloc(&b->arena, elements * sizeof *data);
+    for (size_t i = 0; i < elements; i++) data[i] = fabsf(ds__random_f32(&b->random));
+    return ds__graph_state(g, name, 2, (int64_t[]){n, k}, data);
+}
+
+static void update_of(test_bench *b, ds_graph *g, int moments, int64_t n) {
+    const ds_value x = rows(g, "x", 65), dy = rows(g, "dy", n);
+    const ds_dim many = ds__graph_symbol(g, "T");
+    const ds_value inputs[DS__UPDATE_SECOND + 1] = {
+        [DS__UPDATE_GRADIENT] = ds__multiply(g, dy, true, x, false),
+        [DS__UPDATE_SETTINGS] =
+            ds__graph_input(g, "settings", DS_F32, 2, (ds_dim[]){ds__dim_of(3), ds__dim_of(DS__UPDATE_COLUMNS)}),
+        [DS__UPDATE_LOSS] = ds__graph_input(g, "loss", DS_F32, 1, &many),
+        [DS__UPDATE_WEIGHT] = state_of(b, g, "w", n, 65),
+        [DS__UPDATE_FIRST] = moments > 0 ? state_of(b, g, "m", n, 65) : DS_NO_VALUE,
+        [DS__UPDATE_SECOND] = moments > 1 ? state_of(b, g, "v", n, 65) : DS_NO_VALUE,
+    };
+    ds__graph_output(g, "length", ds__update(g, inputs, 1));
+}
+
+static void update_adamw(test_bench *b, ds_graph *g) { update_of(b, g, 2, 9); }
+static void update_momentum(test_bench *b, ds_graph *g) { update_of(b, g, 1, 9); }
+static void update_sgd(test_bench *b, ds_graph *g) { update_of(b, g, 0, 2500); /* three chunks */ }
+
 static const op_case cases[] = {
     {"linear", &ds__op_linear, linear_plain},
     {"linear with everything", &ds__op_linear, linear_full},
@@ -363,6 +390,9 @@ static const op_case cases[] = {
     {"squared_error's gradient", &ds__op_squared_error_grad, squared_error_grad},
     {"pair_cosine's gradient", &ds__op_pair_cosine_grad, pair_cosine_grad},
     {"in_batch_negatives' gradient", &ds__op_in_batch_negatives_grad, in_batch_negatives_grad},
+    {"update by AdamW", &ds__op_update, update_adamw},
+    {"update by SGD with momentum", &ds__op_update, update_momentum},
+    {"update by SGD", &ds__op_update, update_sgd},
 };
 
 enum { CASES = sizeof cases / sizeof *cases };
@@ -503,6 +533,65 @@ static void gradients_agree_with_differences(void **state) {
     assert_true(checked > 20);
 }
 
+/* What a run leaves in the states of a graph, all of them one behind the other; they are put back as they were. */
+static size_t states_after(test_bench *bench, const ds_graph *g, size_t first_backend, const int64_t *symbols,
+                           const void *const *inputs, float *out) {
+    float *before[3] = {NULL};
+    size_t elements, count, at = 0, states = 0;
+    for (size_t v = 0; v < g->value_count; v++) {
+        if (g->values[v].kind != DS__VALUE_STATE) continue;
+        assert_true(ds__value_elements(&g->values[v], symbols, &elements));
+        before[states] = ds__arena_alloc(&bench->arena, elements * sizeof(float));
+        memcpy(before[states++], g->values[v].data, elements * sizeof(float));
+    }
+    test_run(bench, g, first_backend, NULL, symbols, inputs, &count);
+    states = 0;
+    for (size_t v = 0; v < g->value_count; v++) {
+        if (g->values[v].kind != DS__VALUE_STATE) continue;
+        assert_true(ds__value_elements(&g->values[v], symbols, &elements));
+        memcpy(out + at, g->values[v].data, elements * sizeof(float));
+        memcpy((float *)g->values[v].data, before[states++], elements * sizeof(float));
+        at += elements;
+    }
+    return at;
+}
+
+/* Settings as a step has them; a row's loss that is not finite leaves all states as they were. */
+static void updates_agree_with_ref(void **state) {
+    (void)state;
+    enum { MOST = 3 * 2500 * 65 };
+    for (int moments = 0; moments <= 2; moments++) {
+        test_bench bench;
+        ds_graph *g;
+        ds_error error;
+        static float expected[MOST], got[MOST], kept[MOST];
+        int64_t symbols[DS__MAX_SYMBOLS] = {5};
+        test_bench_open(&bench, 2, (uint64_t)moments);
+        assert_int_equal(ds__graph_create(bench.context, &g, &error), DS_OK);
+        update_of(&bench, g, moments, 2500);
+        const void **inputs = test_inputs(&bench, g, symbols, 1);
+        float *settings = (float *)inputs[2], *loss = (float *)inputs[3];
+        for (int i = 0; i < 3 * DS__UPDATE_COLUMNS; i++) settings[i] = 0.5f + fabsf(settings[i]) / 4;
+        const size_t count = states_after(&bench, g, DS__BACKEND_COUNT - 1, symbols, inputs, expected);
+        assert_int_equal(count, (size_t)(moments + 1) * 2500 * 65);
+        states_after(&bench, g, 0, symbols, inputs, got);
+        test_close("update", got, expected, count, 2e-5);
+        for (size_t first = 0; first < DS__BACKEND_COUNT; first++) {
+            loss[4] = NAN;
+            states_after(&bench, g, first, symbols, inputs, kept);
+            loss[4] = 1;
+            size_t at = 0, same = 0;
+            for (size_t v = 0; v < g->value_count; v++)
+                for (size_t i = 0; g->values[v].kind == DS__VALUE_STATE && i < 2500 * 65; i++, at++)
+                    same += kept[at] == ((const float *)g->values[v].data)[i];
+            assert_int_equal(same, count);
+            assert_true(memcmp(kept, expected, count * sizeof *kept) != 0);
+        }
+        ds__graph_destroy(g);
+        test_bench_close(&bench);
+    }
+}
+
 /* Ids and starts come from outside at each run: wrong ones are refused on every backend, with both values. */
 static void wrong_data_is_refused(void **state) {
     (void)state;
@@ -555,6 +644,7 @@ int main(void) {
         cmocka_unit_test(every_operator_has_a_case),
         cmocka_unit_test(backends_agree_with_ref),
         cmocka_unit_test(gradients_agree_with_differences),
+        cmocka_unit_test(updates_agree_with_ref),
         cmocka_unit_test(wrong_data_is_refused),
     };
     return cmocka_run_group_tests_name("operators", tests, NULL, NULL);

@@ -322,6 +322,73 @@ static void memory_efficient(void **state) {
     training_close(&usual);
 }
 
+/* Gradients that are applied where they arise: the same bits as keeping them all, when nothing is clipped.  A plan for
+ * one longest text at once is smaller without their memory whatever the model. */
+static void applied_at_once(void **state) {
+    const training_case *row = *state;
+    training usual, efficient;
+    ds_trainer_options options = options_of(row);
+    options.max_grad_norm = -1;
+    training_open(&usual, row, "without clipping", &options);
+    options.memory_efficient = true;
+    options.micro_batch_tokens = 64;
+    training_open(&efficient, row, "applied at once", &options);
+    const ds_trainer_info *info = ds_trainer_describe(efficient.trainer);
+    if (info->gradients != 0)
+        fail_msg("%s: %llu bytes of gradients: %s", row->name, (unsigned long long)info->gradients, info->plan_why);
+    assert_non_null(strstr(info->plan_why, "applied where they arise, takes"));
+    while (usual.step < STEPS) {
+        const ds_train_step expected = make_step(&usual), got = make_step(&efficient);
+        assert_true(got.loss == expected.loss && got.learning_rate == expected.learning_rate);
+        assert_true(fabs(got.gradient_norm - expected.gradient_norm) <= 1e-6 * expected.gradient_norm);
+    }
+    for (size_t i = 0; i < ds_trainer_tensor_count(usual.trainer); i++) {
+        const ds_train_tensor a = tensor_at(&usual, i), b = tensor_at(&efficient, i);
+        if (b.gradient) fail_msg("%s: %s has a gradient that was kept", row->name, b.name);
+        if (memcmp(a.data, b.data, size_of(&a) * sizeof *a.data) != 0)
+            fail_msg("%s: %s has other bits when gradients are applied at once", row->name, a.name);
+    }
+    training_close(&efficient);
+    training_close(&usual);
+}
+
+/* A loss that is not finite leaves the weights as they were, though nothing waits for the end of the backward part. */
+static void diverged_leaves_no_trace(void **state) {
+    const training_case *row = *state;
+    training t;
+    ds_trainer_options options = options_of(row);
+    options.max_grad_norm = -1;
+    options.memory_efficient = true;
+    options.micro_batch_tokens = 64;
+    training_open(&t, row, "diverged", &options);
+    make_step(&t);
+    ds_train_tensor poisoned = tensor_at(&t, 0);
+    for (size_t i = 0; i < size_of(&poisoned); i++) poisoned.data[i] = NAN;
+    size_t bytes = 0, at = 0;
+    for (size_t i = 0; i < ds_trainer_tensor_count(t.trainer); i++) {
+        const ds_train_tensor tensor = tensor_at(&t, i);
+        bytes += size_of(&tensor) * sizeof(float);
+    }
+    char *before = malloc(bytes);
+    for (size_t i = 0; i < ds_trainer_tensor_count(t.trainer); i++) {
+        const ds_train_tensor tensor = tensor_at(&t, i);
+        memcpy(before + at, tensor.data, size_of(&tensor) * sizeof(float));
+        at += size_of(&tensor) * sizeof(float);
+    }
+    const int32_t starts[] = {0, 2}, label = 1;
+    const ds_train_batch batch = {.tokens = {ints(&t, "ids"), ints(&t, "type_ids"), starts, 1}, .labels = &label};
+    assert_int_equal(ds_trainer_step(t.trainer, &batch, NULL, &error), DS_DIVERGED);
+    at = 0;
+    for (size_t i = 0; i < ds_trainer_tensor_count(t.trainer); i++) {
+        const ds_train_tensor tensor = tensor_at(&t, i);
+        if (memcmp(before + at, tensor.data, size_of(&tensor) * sizeof(float)) != 0)
+            fail_msg("%s has changed", tensor.name);
+        at += size_of(&tensor) * sizeof(float);
+    }
+    free(before);
+    training_close(&t);
+}
+
 /* Every case in every way is a test of its own, so that one that fails does not hide the others. */
 int main(void) {
     static const struct {
@@ -330,15 +397,18 @@ int main(void) {
     } ways[] = {{"plain", plain},
                 {"gradient_checkpointing", with_checkpointing},
                 {"micro_batch_tokens", in_parts},
-                {"memory_efficient", memory_efficient}};
+                {"memory_efficient", memory_efficient},
+                {"applied at once", applied_at_once}};
     enum { WAYS = sizeof ways / sizeof *ways };
     static char names[WAYS * CASES][64];
-    static struct CMUnitTest tests[WAYS * CASES];
+    static struct CMUnitTest tests[WAYS * CASES + 1];
     for (size_t i = 0; i < WAYS * CASES; i++) {
         const training_case *row = &cases[i % CASES];
         snprintf(names[i], sizeof names[i], "%s: %s", row->name, ways[i / CASES].name);
         tests[i] =
             (struct CMUnitTest){.name = names[i], .test_func = ways[i / CASES].run, .initial_state = (void *)row};
     }
+    tests[WAYS * CASES] = (struct CMUnitTest){
+        .name = "a loss that is not finite", .test_func = diverged_leaves_no_trace, .initial_state = (void *)&cases[0]};
     return cmocka_run_group_tests_name("training_reference", tests, open_context, close_context);
 }

@@ -50,7 +50,8 @@ class UnsupportedError(Error, NotImplementedError):
 
 
 class DivergedError(Error, ArithmeticError):
-    """DS_DIVERGED: a loss or a gradient is not finite; the weights are those before the step."""
+    """DS_DIVERGED: a loss or a gradient is not finite; the weights are those before the step (with
+    memory_efficient and max_grad_norm=0, other gradients may have been applied before one was seen not to be)."""
 
     status = "DS_DIVERGED"
 

@@ -217,7 +217,8 @@ class PreTrainedModel:
             yield name, data
 
     def named_gradients(self) -> Iterator[tuple[str, FloatArray]]:
-        """(name, read-only array) of the last step's gradients, before clipping; frozen tensors are left out."""
+        """(name, read-only array) of the last step's gradients, before clipping; frozen tensors are left out,
+        and all where memory_efficient applied gradients without keeping them."""
         for name, _, gradient in self.own_weights().tensors():
             if gradient is not None:
                 yield name, gradient
