@@ -1,12 +1,15 @@
 /* matmul: y = op(a) * op(b) + bias + residual, where op may transpose; a product of two matrices that both change.
  *
- * a: [m, k], or [k, m] with transpose_a; b: [k, n], or [n, k] with transpose_b; bias: [n]; residual and y: [m, n].  It
- * is what the gradients of `linear` are made of. */
+ * a: [m, k], or [k, m] with transpose_a; b: [k, n], which may be BF16, or [n, k] with transpose_b; bias: [n]; residual
+ * and y: [m, n].  It is what the gradients of `linear` are made of. */
 #include "ops/op_shared.h"
 #include "ops/ops.h"
+#include "tensor/convert.h"
 
 static ds_status infer(const ds_graph *graph, const ds__node *node, ds__op_result *result, ds_error *error) {
-    for (int i = 0; i < 2; i++) DS_TRY(ds__expect(graph, node, i, DS_F32, 2, error));
+    const bool narrow = ds__input(graph, node, 1)->dtype == DS_BF16 && !node->attributes.transpose_b;
+    DS_TRY(ds__expect(graph, node, 0, DS_F32, 2, error));
+    DS_TRY(ds__expect(graph, node, 1, narrow ? DS_BF16 : DS_F32, 2, error));
     const ds_dim *a = ds__input(graph, node, 0)->shape.dims, *b = ds__input(graph, node, 1)->shape.dims;
     const bool turn_a = node->attributes.transpose_a, turn_b = node->attributes.transpose_b;
     if (!ds__dim_equal(a[!turn_a], b[turn_b])) return ds__shapes_disagree(graph, node, 0, 1, error);
@@ -29,6 +32,11 @@ static double flops(const ds__call *call) {
     return 2.0 * (double)a.rows * (double)a.cols * (double)y.cols;
 }
 
+static double right_at(const ds_tensor *b, int64_t index) {
+    if (b->dtype == DS_BF16) return (double)ds__bf16_to_f32(((const uint16_t *)b->data)[index]);
+    return (double)((const float *)b->data)[index];
+}
+
 static ds_status reference(const ds__call *call, ds_error *error) {
     (void)error;
     const bool turn_a = call->node->attributes.transpose_a, turn_b = call->node->attributes.transpose_b;
@@ -43,7 +51,7 @@ static ds_status reference(const ds__call *call, ds_error *error) {
         for (int64_t j = 0; j < y.cols; j++) {
             double sum = bias ? bias[j] : 0.0;
             for (int64_t p = 0; p < k; p++)
-                sum += (double)a.data[i * a_row + p * a_step] * (double)b.data[p * b_step + j * b_col];
+                sum += (double)a.data[i * a_row + p * a_step] * right_at(call->inputs[1], p * b_step + j * b_col);
             float value = (float)sum;
             if (residual.data) value += residual.data[i * residual.ld + j];
             y.data[i * y.ld + j] = value;

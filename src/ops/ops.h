@@ -63,7 +63,7 @@ ds_value ds__pool_rows(ds_graph *graph, ds_value x, ds_value seq_start, ds__pool
 ds_value ds__slice(ds_graph *graph, ds_value x, int64_t first, int64_t count);
 
 /* What training adds.  R: any number of rows, P: of pairs. */
-/* a: [m, k] or transposed [k, m]; b: [k, n] or transposed [n, k] -> [m, n]. */
+/* a: [m, k] or transposed [k, m]; b: [k, n] (a narrow one too) or transposed [n, k] -> [m, n]. */
 ds_value ds__multiply(ds_graph *graph, ds_value a, bool transpose_a, ds_value b, bool transpose_b);
 /* rng: int32 [3] as above; rate 0 gives x itself. site: a number of its own for each dropout of a model. */
 ds_value ds__dropout_of(ds_graph *graph, ds_value x, ds_value rng, float rate, int32_t site);
@@ -81,6 +81,8 @@ ds_value ds__pair_cosine(ds_graph *graph, ds_value x);
 ds_value ds__in_batch_negatives(ds_graph *graph, ds_value x, float scale);
 /* factor * x */
 ds_value ds__scale(ds_graph *graph, ds_value x, float factor);
+/* The same values rounded to bfloat16, a temporary of that type. */
+ds_value ds__narrow(ds_graph *graph, ds_value x);
 /* x: [R, n] -> [n] */
 ds_value ds__sum_rows(ds_graph *graph, ds_value x);
 

@@ -101,7 +101,7 @@ static void update_chunk(void *argument, int task, int worker) {
     (void)worker;
     const sweep *s = argument;
     const ds_trainer_options *options = s->parameters->options;
-    size_t first, count;
+    size_t first = 0, count = 0;
     ds__parameter *p = chunk_of(s->parameters, task, &first, &count);
     if (options->optimizer == DS_OPTIMIZER_SGD) {
         const ds__sgd with = sgd_of(options, p, s);

@@ -36,6 +36,13 @@ static ds_value add_distance(const ds_trainer *trainer, ds_graph *graph, ds__mod
     return ds__add(graph, loss, ds__scale(graph, ds__squared_error(graph, vectors, targets), weight));
 }
 
+static void choose_precision(const ds_trainer *trainer, ds_graph *graph) {
+    if (trainer->info.precision != DS_PRECISION_BFLOAT16) return;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op == &ds__op_linear || graph->nodes[i].op == &ds__op_matmul)
+            graph->nodes[i].attributes.precision = DS__PRECISION_BF16;
+}
+
 /* The optimiser's step on a parameter, behind everything else; its output is the gradient's length. */
 static ds_value add_update(const ds_trainer *trainer, ds_graph *graph, ds_value loss, const ds__parameter *p,
                            ds_value weight, ds_value gradient) {
@@ -81,6 +88,9 @@ static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value lo
         status = ds__autograd(graph, &job, error);
     }
     if (status == DS_OK && trainer->info.gradient_checkpointing) status = ds__recompute(graph, job.forward, error);
+    choose_precision(trainer, graph);
+    if (status == DS_OK && trainer->info.precision == DS_PRECISION_BFLOAT16)
+        status = ds__keep_narrow(graph, job.forward, error);
     for (size_t i = 0; i < job.count && status == DS_OK; i++) {
         const char *name = graph->values[parameters[i]].name;
         const ds__parameter *p = ds__parameters_find(&trainer->parameters, name);
@@ -96,13 +106,6 @@ static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value lo
     if (status == DS_OK && !ds__graph_ok(graph))
         status = ds__fail(error, graph->error.status, "%s", graph->error.message);
     return status;
-}
-
-static void choose_precision(const ds_trainer *trainer, ds_graph *graph) {
-    if (trainer->info.precision != DS_PRECISION_BFLOAT16) return;
-    for (size_t i = 0; i < graph->node_count; i++)
-        if (graph->nodes[i].op == &ds__op_linear || graph->nodes[i].op == &ds__op_matmul)
-            graph->nodes[i].attributes.precision = DS__PRECISION_BF16;
 }
 
 static ds_status build_graph(ds_trainer *trainer, ds__train_program which, ds_graph *graph, ds__built *built,
@@ -139,7 +142,7 @@ static ds_status build_graph(ds_trainer *trainer, ds__train_program which, ds_gr
     }
     if (status == DS_OK && !ds__graph_ok(graph))
         status = ds__fail(error, graph->error.status, "%s", graph->error.message);
-    choose_precision(trainer, graph);
+    if (!trains) choose_precision(trainer, graph);
     return status;
 }
 

@@ -140,6 +140,18 @@ static ds_status fake_quantize(const ds__call *call, const ds__run *with, ds_err
     return over_rows(call, with, reference_rows);
 }
 
+static void narrow_rows(const ds__call *call, int64_t first, int64_t last) {
+    const ds__rows x = ds__rows_of(call->inputs[0]);
+    uint16_t *y = call->outputs[0]->data;
+    for (int64_t i = first; i < last; i++)
+        ds__elementwise_f32_choose()->narrow_bf16(x.data + i * x.ld, y + i * x.cols, (size_t)x.cols);
+}
+
+static ds_status narrow(const ds__call *call, const ds__run *with, ds_error *error) {
+    (void)error;
+    return over_rows(call, with, narrow_rows);
+}
+
 const ds__cpu_op ds__cpu_activation_grad = {.op = &ds__op_activation_grad, .run = activation_grad};
 const ds__cpu_op ds__cpu_layer_norm_grad = {.op = &ds__op_layer_norm_grad, .run = layer_norm_grad};
 const ds__cpu_op ds__cpu_layer_norm_grad_gamma = {.op = &ds__op_layer_norm_grad_gamma, .run = layer_norm_grad_gamma};
@@ -147,3 +159,4 @@ const ds__cpu_op ds__cpu_dropout = {.op = &ds__op_dropout, .run = dropout};
 const ds__cpu_op ds__cpu_sum_rows = {.op = &ds__op_sum_rows, .run = sum_rows};
 const ds__cpu_op ds__cpu_scatter_add = {.op = &ds__op_scatter_add, .run = scatter_add};
 const ds__cpu_op ds__cpu_fake_quantize = {.op = &ds__op_fake_quantize, .run = fake_quantize};
+const ds__cpu_op ds__cpu_narrow = {.op = &ds__op_narrow, .run = narrow};

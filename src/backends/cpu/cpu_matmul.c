@@ -59,7 +59,8 @@ static ds_status run_product(const ds__call *call, const ds__run *with, bool tra
     product p = {.kernel = kernel_of(call->node), .run = with, .activation = call->node->attributes.activation};
     p.args = (ds__matmul_args){
         .a = a.data,
-        .b = b.data,
+        .b = call->inputs[1]->dtype == DS_BF16 ? NULL : b.data,
+        .b_bf16 = call->inputs[1]->dtype == DS_BF16 ? call->inputs[1]->data : NULL,
         .lda = (size_t)a.ld,
         .ldb = (size_t)b.ld,
         .a_transposed = transpose_a,
@@ -103,6 +104,12 @@ static bool supports_linear(const ds_graph *graph, const ds__node *node) {
     return weight->kind != DS__VALUE_WEIGHT && !both;
 }
 
-const ds__cpu_op ds__cpu_matmul = {.op = &ds__op_matmul, .scratch = scratch, .run = run_matmul};
+/* A bfloat16 factor is for products that would round it. */
+static bool supports_matmul(const ds_graph *graph, const ds__node *node) {
+    return graph->values[node->inputs[1]].dtype != DS_BF16 || node->attributes.precision == DS__PRECISION_BF16;
+}
+
+const ds__cpu_op ds__cpu_matmul = {
+    .op = &ds__op_matmul, .supports = supports_matmul, .scratch = scratch, .run = run_matmul};
 const ds__cpu_op ds__cpu_linear_dense = {
     .op = &ds__op_linear, .supports = supports_linear, .scratch = scratch, .run = run_linear};

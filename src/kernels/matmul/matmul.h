@@ -21,6 +21,7 @@
 
 typedef struct ds__matmul_args {
     const float *a, *b;
+    const uint16_t *b_bf16; /* matmul_bf16, not b_transposed: B as bfloat16, b is NULL then; the same bits as floats */
     size_t lda, ldb;
     bool a_transposed, b_transposed;
     const float *bias, *residual;

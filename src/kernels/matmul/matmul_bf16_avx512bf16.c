@@ -41,6 +41,14 @@ DS__VEC_INLINE __m512 words_across(__mmask16 mask, const float *from, size_t ld,
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_loadu_si512(pairs), halves));
 }
 
+/* The same of numbers that are bfloat16 already. */
+DS__VEC_INLINE __m512 bf16_words_across(__mmask16 mask, const uint16_t *from, size_t ld, size_t count) {
+    const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
+    if (count < 2) return _mm512_castsi512_ps(low);
+    const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from + ld));
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+
 /* clang-format off: it does not know that DS__UNROLL stands in front of a loop */
 
 /* `columns` (0..16) columns of B, `depth` (1..32) inputs that lie side by side. */
@@ -91,8 +99,14 @@ static void pack_b(const ds__matmul_part *part, float *to) {
     for (size_t j = 0; j < NR; j += 16) {
         const size_t columns = part->count <= j ? 0 : part->count - j < 16 ? part->count - j : 16;
         size_t p = 0;
+        const __mmask16 mask = ds__tail_avx512(columns);
+        if (part->from_bf16) {
+            for (; p < part->depth; p += 2)
+                _mm512_store_ps(to + p / 2 * NR + j,
+                                bf16_words_across(mask, part->from_bf16 + p * part->ld + j, part->ld, part->depth - p));
+            continue;
+        }
         if (part->across) {
-            const __mmask16 mask = ds__tail_avx512(columns);
             for (; p < part->depth; p += 2)
                 _mm512_store_ps(to + p / 2 * NR + j,
                                 words_across(mask, part->from + p * part->ld + j, part->ld, part->depth - p));

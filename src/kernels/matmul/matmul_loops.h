@@ -18,6 +18,7 @@
  * Input p of row i is from[i * ld + p], or from[p * ld + i] when `across`. */
 typedef struct ds__matmul_part {
     const float *from;
+    const uint16_t *from_bf16; /* of B instead, where it is stored so; always across */
     size_t ld;
     bool across;
     size_t count, depth;
@@ -63,8 +64,9 @@ static inline ds__matmul_part ds__matmul_part_of_a(const ds__matmul_args *args, 
 static inline ds__matmul_part ds__matmul_part_of_b(const ds__matmul_args *args, const ds__matmul_chunk *chunk,
                                                    size_t column, size_t nr) {
     const size_t from = chunk->from;
-    return (ds__matmul_part){.from = args->b_transposed ? args->b + column * args->ldb + from
-                                                        : args->b + from * args->ldb + column,
+    const size_t at = args->b_transposed ? column * args->ldb + from : from * args->ldb + column;
+    return (ds__matmul_part){.from = args->b_bf16 ? NULL : args->b + at,
+                             .from_bf16 = args->b_bf16 ? args->b_bf16 + at : NULL,
                              .ld = args->ldb,
                              .across = !args->b_transposed,
                              .count = args->n1 - column < nr ? args->n1 - column : nr,
@@ -89,6 +91,11 @@ static inline void ds__matmul_fetch(const ds__matmul_loops *loops, const ds__mat
         if (index >= loops->nr || next + index >= args->n1) return;
         tile->soon = args->b + (next + index) * args->ldb + from;
         tile->soon_step = inputs;
+    } else if (args->b_bf16) {
+        const size_t ahead = index / inputs * 2 * LINE, row = from + index % inputs;
+        if (ahead >= loops->nr || next + ahead >= args->n1 || row + (tile->k - 1) * inputs >= args->k) return;
+        tile->soon = (const void *)(args->b_bf16 + row * args->ldb + next + ahead);
+        tile->soon_step = inputs * args->ldb / 2;
     } else {
         const size_t ahead = index / inputs * LINE, row = from + index % inputs;
         if (ahead >= loops->nr || next + ahead >= args->n1 || row + (tile->k - 1) * inputs >= args->k) return;

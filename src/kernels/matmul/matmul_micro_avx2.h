@@ -28,6 +28,17 @@ DS__VEC_INLINE __m256 ds__matmul_load_avx2(const bool rounds, const float *from,
                                  count == 8 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, ds__tail_avx2(count)));
 }
 
+/* The same of bfloat16. */
+DS__VEC_INLINE __m256 ds__matmul_load_bf16_avx2(const uint16_t *from, size_t count) {
+    uint16_t part[8] = {0};
+    if (count < 8) {
+        for (size_t i = 0; i < count; i++) part[i] = from[i];
+        from = part;
+    }
+    const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+}
+
 /* to[c * ld_to + r] = from[r * ld_from + c] for c in [0, columns) and all 8 r, zero where r >= rows. */
 DS__VEC_INLINE void ds__matmul_turn_avx2(const bool rounds, const float *from, size_t ld_from, size_t rows,
                                          size_t columns, float *to, size_t ld_to) {
@@ -71,7 +82,9 @@ DS__VEC_INLINE void ds__matmul_pack_b_avx2(const bool rounds, const ds__matmul_p
             ds__matmul_turn_rows_avx2(rounds, part->from + j * part->ld, part->ld, columns, part->depth, to + j, NR);
             continue;
         }
-        for (size_t p = 0; p < part->depth; p++)
+        for (size_t p = 0; part->from_bf16 && p < part->depth; p++)
+            _mm256_store_ps(to + p * NR + j, ds__matmul_load_bf16_avx2(part->from_bf16 + p * part->ld + j, columns));
+        for (size_t p = 0; part->from && p < part->depth; p++)
             _mm256_store_ps(to + p * NR + j, ds__matmul_load_avx2(rounds, part->from + p * part->ld + j, columns));
     }
 }

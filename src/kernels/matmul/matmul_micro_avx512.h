@@ -69,7 +69,10 @@ DS__VEC_INLINE void ds__matmul_pack_b_avx512(const bool rounds, const ds__matmul
             continue;
         }
         const __mmask16 mask = ds__tail_avx512(columns);
-        for (size_t p = 0; p < part->depth; p++)
+        for (size_t p = 0; part->from_bf16 && p < part->depth; p++)
+            _mm512_store_ps(to + p * NR + j,
+                            ds__bf16_bits_avx512(_mm256_maskz_loadu_epi16(mask, part->from_bf16 + p * part->ld + j)));
+        for (size_t p = 0; part->from && p < part->depth; p++)
             _mm512_store_ps(to + p * NR + j, ds__matmul_load_avx512(rounds, mask, part->from + p * part->ld + j));
     }
 }

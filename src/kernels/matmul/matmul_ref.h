@@ -32,6 +32,7 @@ static inline __attribute__((always_inline)) void ds__matmul_tile_ref(const int 
 }
 
 static inline float ds__matmul_input_ref(bool rounds, const ds__matmul_part *part, size_t i, size_t p) {
+    if (part->from_bf16) return ds__bf16_to_f32(part->from_bf16[p * part->ld + i]);
     const float x = part->across ? part->from[p * part->ld + i] : part->from[i * part->ld + p];
     return rounds ? ds__bf16_to_f32(ds__f32_to_bf16(x)) : x;
 }
