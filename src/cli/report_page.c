@@ -24,12 +24,12 @@ static const char *duration(double seconds, char out[32]) {
 }
 
 static const char *bytes_text(double bytes, char out[32]) {
-    if (bytes >= 1e12 || !(bytes >= 0))
-        snprintf(out, 32, "%.3g GB", bytes / 1e9);
-    else if (bytes >= 1e9)
-        snprintf(out, 32, "%.2f GB", bytes / 1e9);
+    if (bytes >= 0x1p40 || !(bytes >= 0))
+        snprintf(out, 32, "%.3g GB", bytes / 0x1p30);
+    else if (bytes >= 0x1p30)
+        snprintf(out, 32, "%.2f GB", bytes / 0x1p30);
     else
-        snprintf(out, 32, "%.1f MB", bytes / 1e6);
+        snprintf(out, 32, "%.1f MB", bytes / 0x1p20);
     return out;
 }
 
@@ -89,7 +89,7 @@ static void put_tiles(cli_page *p) {
     more[0] = '\0';
     if (isfinite(planned)) snprintf(more, sizeof more, "planned %s", bytes_text(planned, b));
     if (log->peak_rss_mb >= 0)
-        put_tile(p, bytes_text(log->peak_rss_mb * 1e6, a), "Peak memory", more);
+        put_tile(p, bytes_text(log->peak_rss_mb * 0x1p20, a), "Peak memory", more);
     else if (isfinite(planned))
         put_tile(p, bytes_text(planned, a), "Planned peak memory", "");
     cli_page_put(p, "</div>\n");

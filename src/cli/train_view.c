@@ -42,7 +42,7 @@ static const char *loss_name(ds_loss loss) {
 }
 
 static void show_bytes(const char *what, uint64_t bytes) {
-    fprintf(stderr, "  %-12s %9.1f MB\n", what, (double)bytes / 1e6);
+    fprintf(stderr, "  %-12s %9.1f MB\n", what, (double)bytes / (1 << 20)); /* as peak_rss_mb */
 }
 
 void cli_train_show_plan(const ds_trainer_info *info) {

@@ -246,6 +246,12 @@ void ds__graph_remove(ds_graph *graph, size_t position) {
             (graph->node_count - position) * sizeof *graph->nodes);
 }
 
+void ds__graph_move_up(ds_graph *graph, size_t from, size_t to) {
+    const ds__node node = graph->nodes[from];
+    memmove(graph->nodes + to + 1, graph->nodes + to, (from - to) * sizeof node);
+    graph->nodes[to] = node;
+}
+
 ds_value ds__graph_add(ds_graph *graph, const ds__op *op, const ds_value *inputs, int count,
                        ds__attributes attributes) {
     if (!ds__graph_ok(graph)) return DS_NO_VALUE;

@@ -142,6 +142,8 @@ void ds__graph_replace_uses(ds_graph *graph, int32_t old, int32_t replacement);
 /* Makes room for a node in front of `position` (or at the end); false: out of memory. */
 bool ds__graph_insert(ds_graph *graph, size_t position, ds__node node) DS_MUST_CHECK;
 void ds__graph_remove(ds_graph *graph, size_t position);
+/* Takes the node at `from` to `to`, which is not behind it. */
+void ds__graph_move_up(ds_graph *graph, size_t from, size_t to);
 /* A new temporary of the given type; -1: out of memory. */
 int32_t ds__graph_new_value(ds_graph *graph, ds_dtype dtype, const ds__shape *shape);
 

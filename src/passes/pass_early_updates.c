@@ -28,8 +28,7 @@ ds_status ds__pass_early_updates(ds_graph *graph, ds_error *error) {
         if (!update.op->updates) continue;
         size_t place = i;
         while (place > 0 && !comes_before(graph, &graph->nodes[place - 1], &update)) place--;
-        memmove(graph->nodes + place + 1, graph->nodes + place, (i - place) * sizeof update);
-        graph->nodes[place] = update;
+        ds__graph_move_up(graph, i, place);
     }
     return DS_OK;
 }

@@ -148,29 +148,34 @@ static ds_status split_rows(fit *f, ds_error *error) {
     return DS_OK;
 }
 
-/* The mean number of tokens that a row has, from up to 512 rows all over the file. */
-static ds_status measure_rows(fit *f, double *mean, ds_error *error) {
+/* How many tokens a row has in the mean and how far rows deviate, from up to 512 rows all over the file. */
+static ds_status measure_rows(fit *f, double *mean, double *deviation, ds_error *error) {
     const size_t rows = f->row_count < 512 ? f->row_count : 512;
+    double squares = 0;
     ds__fit_batch_clear(&f->batch);
     for (size_t i = 0; i < rows; i++) {
         ds__data_row row;
         DS_TRY(ds__dataset_read(f->train, f->rows[i * (f->row_count / rows)], &row, error));
+        const size_t before = f->batch.tokens;
         DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
+        squares += (double)(f->batch.tokens - before) * (double)(f->batch.tokens - before);
     }
     *mean = (double)f->batch.tokens / (double)rows;
+    *deviation = sqrt(fmax(0, squares / (double)rows - *mean * *mean));
     return DS_OK;
 }
 
 static ds_status plan_steps(fit *f, ds_error *error) {
     const ds_fit_options *o = f->options;
-    double mean;
+    double mean, deviation;
     const size_t batch = o->batch_size ? o->batch_size : 32, parts = o->accumulation ? o->accumulation : 1;
     if (!ds__size_mul(batch, parts, &f->rows_of_step) || f->rows_of_step > INT32_MAX)
         return ds__fail(error, DS_INVALID_ARGUMENT, "a step of %zu times %zu texts is too large", batch, parts);
-    DS_TRY(measure_rows(f, &mean, error));
+    DS_TRY(measure_rows(f, &mean, &deviation, error));
     if (o->batch_tokens) f->rows_of_step = (size_t)fmax(1, (double)o->batch_tokens / mean) * parts;
-    if (f->how.micro_batch_tokens == 0) { /* what a step has, and a quarter more: the plan should say what is needed */
-        const double tokens = 1.25 * mean * (double)f->rows_of_step;
+    if (f->how.micro_batch_tokens == 0) { /* what all but one step of a thousand have: the plan says what is needed */
+        const double rows = fmin((double)f->rows_of_step, (double)f->row_count);
+        const double tokens = rows * mean + 3 * sqrt(rows) * deviation;
         const bool whole = f->how.memory_efficient && f->how.max_grad_norm < 0; /* a step may be one micro-batch */
         f->how.micro_batch_tokens = tokens < MICRO_TOKENS || whole ? (size_t)ceil(tokens / 64) * 64 : MICRO_TOKENS;
     }

@@ -206,19 +206,19 @@ static ds_status plan_smallest(ds_trainer *trainer, size_t whole, size_t least, 
     DS_TRY(replan(trainer, true, whole, error));
     const double at_once = (double)info->peak;
     if (at_once >= parts) DS_TRY(replan(trainer, false, least, error));
-    enum { SENTENCE = 256 };
+    enum { SENTENCE = 256, MEGABYTE = 1 << 20 };
     char *why = ds__arena_alloc(&trainer->arena, SENTENCE);
     if (!why) return ds__alloc_failed(&trainer->context->heap, SENTENCE, "a plan", error);
     if (trainer->updates)
         snprintf(why, SENTENCE,
                  "the whole batch at once, its gradients applied where they arise, takes %.1f MB; micro-batches of one "
                  "longest text that add their gradients up would take %.1f MB",
-                 at_once / 1e6, parts / 1e6);
+                 at_once / MEGABYTE, parts / MEGABYTE);
     else
         snprintf(why, SENTENCE,
                  "micro-batches of one longest text that add their gradients up take %.1f MB; the whole batch at once, "
                  "its gradients applied where they arise, would take %.1f MB",
-                 parts / 1e6, at_once / 1e6);
+                 parts / MEGABYTE, at_once / MEGABYTE);
     info->plan_why = why;
     return DS_OK;
 }

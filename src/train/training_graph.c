@@ -64,6 +64,14 @@ static ds_value add_update(const ds_trainer *trainer, ds_graph *graph, ds_value 
     return ds__update(graph, inputs, p - trainer->parameters.items);
 }
 
+/* The sum of a micro-batch's gradient and those before, right behind the former: what it is made of can go then. */
+static ds_value add_to_kept(ds_graph *graph, ds_value gradient, const ds__parameter *p) {
+    const int32_t producer = ds__graph_producer(graph, gradient.index);
+    ds_value sum = ds__add(graph, gradient, ds__graph_state(graph, "gradient", p->rank, p->shape, p->gradient));
+    if (sum.index >= 0) ds__graph_move_up(graph, graph->node_count - 1, (size_t)(producer + 1));
+    return sum;
+}
+
 /* Behind the loss: the gradients of everything that is trained, as outputs in the order of the parameters; or their
  * lengths, where they are applied at once. */
 static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value loss, bool more, ds_error *error) {
@@ -99,7 +107,7 @@ static ds_status add_gradients(ds_trainer *trainer, ds_graph *graph, ds_value lo
         if (trainer->updates)
             gradient = add_update(trainer, graph, loss, p, (ds_value){parameters[i]}, gradient);
         else if (more)
-            gradient = ds__add(graph, gradient, ds__graph_state(graph, "gradient", p->rank, p->shape, p->gradient));
+            gradient = add_to_kept(graph, gradient, p);
         ds__graph_output(graph, name, gradient);
     }
     ds__arena_deinit(&memory);

@@ -324,7 +324,7 @@ class Report(Case):
         for part in ("Loss", "Evaluation", "Learning rate", "Gradient norm", "Confusion matrix", "Where time went",
                      "Where memory went", "Settings", "Warnings (1)"):
             self.assertIn(f"<h2>{part}", shown)
-        for text in ("finished", "0.9500", "Accuracy", "45.0 s", "101.5", "800.0 MB", "planned 772.0 MB", "epoch 1",
+        for text in ("finished", "0.9500", "Accuracy", "45.0 s", "101.5", "800.0 MB", "planned 736.2 MB", "epoch 1",
                      "train.csv, line 7: the text is empty", "cross-entropy", "refund \u2192 transfer: 9", "2026-11-25"):
             self.assertIn(text, shown)
         self.assertNotIn("no events", shown)

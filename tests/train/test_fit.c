@@ -44,6 +44,7 @@ typedef struct change {
     int64_t stop_at; /* the step after which the host stops it; 0: never */
     int threads;
     bool resume, recomputes;
+    bool unclipped, applies; /* applies: gradients where they arise, instead of keeping them */
     float dropout;
     const char *teacher;
     float keep_vectors;
@@ -57,6 +58,7 @@ static bool stop_at(void *user, const ds_fit_event *event) {
         assert_true(s->forward_s > 0 && s->backward_s > 0 && s->optimizer_s > 0);
         assert_true(s->forward_s + s->backward_s + s->optimizer_s < event->seconds);
     }
+    if (how->applies) assert_int_equal(event->info->gradients, 0);
     return !(how->stop_at && event->kind == DS_FIT_STEP && event->step.step >= how->stop_at);
 }
 
@@ -72,7 +74,11 @@ static ds_status run(const scratch_folder *scratch, const char *output, change h
                                   .dropout = how.dropout,
                                   .seed = 11,
                                   .gradient_checkpointing = how.recomputes,
-                                  .keep_vectors = how.keep_vectors};
+                                  .keep_vectors = how.keep_vectors,
+                                  .max_grad_norm = how.unclipped ? -1 : 0,
+                                  .memory_efficient = how.applies};
+    if (how.unclipped) /* a step of both is one micro-batch, and so small a plan is larger where gradients are kept */
+        trainer.micro_batch_tokens = how.applies ? 64 : 4096;
     ds_fit_options options = {.train = train,
                               .eval_split = 0.25,
                               .max_steps = how.steps ? how.steps : STEPS,
@@ -208,6 +214,13 @@ static void nothing_but_the_seed_counts(void **state) {
     assert_same_weights(&scratch, "two", "one");
     assert_same_weights(&scratch, "two", "three");
     assert_same_weights(&scratch, "two", "recomputed");
+    must_run(&scratch, "kept", (change){.unclipped = true});
+    for (int threads = 1; threads <= 3; threads++) {
+        char name[16];
+        snprintf(name, sizeof name, "applied-%d", threads);
+        must_run(&scratch, name, (change){.unclipped = true, .applies = true, .threads = threads});
+        assert_same_weights(&scratch, "kept", name);
+    }
     scratch_destroy(&scratch);
 }
 
