@@ -22,9 +22,10 @@ ds_status ds__autograd(ds_graph *graph, ds__differentiation *job, ds_error *erro
  * value goes across (an encoder's layers).  The same operators on the same inputs: the results keep their bits. */
 ds_status ds__recompute(ds_graph *graph, size_t forward, ds_error *error) DS_MUST_CHECK;
 
-/* Where products round to bfloat16: forward values that the backward part reads as right factors of such products alone
- * (inputs of linear layers, which their weights' gradients are made of) are kept in bfloat16.  The products would round
- * them to the same numbers, so results keep their bits. */
+/* For graphs whose products round to bfloat16: forward values that the backward part reads as right factors of such
+ * products alone (inputs of linear layers, which their weights' gradients are made of) are kept in bfloat16. The
+ * products would round them to the same numbers, so results keep their bits. So are the values that activations are
+ * applied to, whose gradients then see them rounded. */
 ds_status ds__keep_narrow(ds_graph *graph, size_t forward, ds_error *error) DS_MUST_CHECK;
 
 #endif

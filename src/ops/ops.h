@@ -81,8 +81,9 @@ ds_value ds__pair_cosine(ds_graph *graph, ds_value x);
 ds_value ds__in_batch_negatives(ds_graph *graph, ds_value x, float scale);
 /* factor * x */
 ds_value ds__scale(ds_graph *graph, ds_value x, float factor);
-/* The same values rounded to bfloat16, a temporary of that type. */
+/* The same values rounded to bfloat16, a temporary of that type; and back. */
 ds_value ds__narrow(ds_graph *graph, ds_value x);
+ds_value ds__widen(ds_graph *graph, ds_value x);
 /* x: [R, n] -> [n] */
 ds_value ds__sum_rows(ds_graph *graph, ds_value x);
 

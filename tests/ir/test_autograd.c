@@ -24,8 +24,9 @@ static ds_value normed(test_bench *b, ds_graph *g, ds_value x) {
     return ds__layer_norm(g, x, test_weight(b, g, "gamma", 1, &n, 1), test_weight(b, g, "beta", 1, &n, 1), 1e-5f);
 }
 
-/* An encoder layer behind a norm, and the gradients of its matrices. `forward` as autograd tells it. */
-static ds_graph *layer_with_gradients(test_bench *b, size_t *forward) {
+/* An encoder layer behind a norm, and the gradients of its matrices; without `activates` what stands for its activation
+ * has a gradient that reads nothing. `forward` as autograd tells it. */
+static ds_graph *layer_with_gradients(test_bench *b, bool activates, size_t *forward) {
     ds_graph *g;
     assert_int_equal(ds__graph_create(b->context, &g, &error), DS_OK);
     ds_dim starts = ds__graph_symbol(g, "B"), tokens = ds__graph_symbol(g, "T");
@@ -36,7 +37,8 @@ static ds_graph *layer_with_gradients(test_bench *b, size_t *forward) {
     for (int i = 0; i < 3; i++) qkv[i] = ds__linear(g, h, matrix(b, g, 16, 16), DS_NO_VALUE);
     ds_value a = ds__attention(g, qkv, start, (ds_attention_config){.heads = 4});
     h = normed(b, g, ds__add(g, ds__linear(g, a, matrix(b, g, 16, 16), DS_NO_VALUE), h));
-    ds_value up = ds__activate(g, ds__linear(g, h, matrix(b, g, 40, 16), DS_NO_VALUE), DS__ACTIVATION_GELU);
+    ds_value up = ds__linear(g, h, matrix(b, g, 40, 16), DS_NO_VALUE);
+    up = activates ? ds__activate(g, up, DS__ACTIVATION_GELU) : ds__add(g, up, up);
     ds_value y = ds__linear(g, up, matrix(b, g, 16, 40), DS_NO_VALUE);
     int32_t parameters[16], gradients[16];
     ds__differentiation job = {.loss = y.index, .parameters = parameters, .gradients = gradients};
@@ -51,38 +53,51 @@ static ds_graph *layer_with_gradients(test_bench *b, size_t *forward) {
     return g;
 }
 
-static size_t count_narrow(const ds_graph *g) {
+static size_t count_ops(const ds_graph *g, const ds__op *op) {
     size_t count = 0;
-    for (size_t i = 0; i < g->node_count; i++) count += g->nodes[i].op == &ds__op_narrow;
+    for (size_t i = 0; i < g->node_count; i++) count += g->nodes[i].op == op;
     return count;
 }
 
-/* Both norms' results and the activation's are read by products alone; what attention gives, its gradient reads too.
- */
-static void narrow_values_keep_every_bit(void **state) {
-    (void)state;
-    static const int64_t tokens[] = {1, 7, 40, 150}; /* node by node; in blocks */
+/* Gradients with values kept narrow against those without, node by node and in blocks. bound 0: the same bits. */
+static void compare_narrow(bool activates, size_t narrow_nodes, size_t widen_nodes, double bound) {
+    static const int64_t tokens[] = {1, 7, 40, 150};
     for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
         test_bench bench;
         size_t forward, count, same;
         int64_t symbols[DS__MAX_SYMBOLS] = {0};
         test_bench_open(&bench, 2, 5);
-        ds_graph *g = layer_with_gradients(&bench, &forward), *narrow;
+        ds_graph *g = layer_with_gradients(&bench, activates, &forward), *narrow;
         for (int32_t i = 0; i < g->symbol_count; i++) symbols[i] = strcmp(g->symbols[i], "T") == 0 ? tokens[t] : 1;
         const void **inputs = test_inputs(&bench, g, symbols, 1);
         assert_int_equal(ds__graph_copy(g, &narrow, &error), DS_OK);
         assert_int_equal(ds__keep_narrow(narrow, forward, &error), DS_OK);
-        assert_int_equal(count_narrow(narrow), 3);
+        assert_int_equal(count_ops(narrow, &ds__op_narrow), narrow_nodes);
+        assert_int_equal(count_ops(narrow, &ds__op_widen), widen_nodes);
         float *expected = test_run(&bench, g, 0, NULL, symbols, inputs, &count);
         float *got = test_run(&bench, narrow, 0, NULL, symbols, inputs, &same);
         assert_int_equal(count, same);
-        assert_memory_equal(got, expected, count * sizeof *got);
-        test_close("narrow, by the reference",
-                   test_run(&bench, narrow, DS__BACKEND_COUNT - 1, NULL, symbols, inputs, &same), expected, count, 0.1);
+        if (bound == 0) assert_memory_equal(got, expected, count * sizeof *got);
+        if (bound != 0) assert_memory_not_equal(got, expected, count * sizeof *got);
+        test_close("narrow", got, expected, count, bound);
+        got = test_run(&bench, narrow, DS__BACKEND_COUNT - 1, NULL, symbols, inputs, &same);
+        test_close("narrow, by the reference", got, expected, count, 0.1);
         ds__graph_destroy(narrow);
         ds__graph_destroy(g);
         test_bench_close(&bench);
     }
+}
+
+/* Both norms' results and what goes into the last product are read by products alone; what attention gives, its
+ * gradient reads too. */
+static void values_that_products_read_keep_every_bit(void **state) {
+    (void)state;
+    compare_narrow(false, 3, 0, 0);
+}
+
+static void what_is_activated_is_rounded(void **state) {
+    (void)state;
+    compare_narrow(true, 4, 1, 0.05);
 }
 
 /* Products of floats would not round, so nothing is. */
@@ -91,17 +106,18 @@ static void products_of_floats_keep_floats(void **state) {
     test_bench bench;
     size_t forward;
     test_bench_open(&bench, 1, 5);
-    ds_graph *g = layer_with_gradients(&bench, &forward);
+    ds_graph *g = layer_with_gradients(&bench, false, &forward);
     for (size_t i = 0; i < g->node_count; i++) g->nodes[i].attributes.precision = DS__PRECISION_F32;
     assert_int_equal(ds__keep_narrow(g, forward, &error), DS_OK);
-    assert_int_equal(count_narrow(g), 0);
+    assert_int_equal(count_ops(g, &ds__op_narrow), 0);
     ds__graph_destroy(g);
     test_bench_close(&bench);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(narrow_values_keep_every_bit),
+        cmocka_unit_test(values_that_products_read_keep_every_bit),
+        cmocka_unit_test(what_is_activated_is_rounded),
         cmocka_unit_test(products_of_floats_keep_floats),
     };
     return cmocka_run_group_tests_name("autograd", tests, NULL, NULL);

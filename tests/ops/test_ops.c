@@ -310,6 +310,11 @@ static void narrow(test_bench *b, ds_graph *g) {
     ds__graph_output(g, "y", ds__multiply(g, rows(g, "dy", 17), true, ds__narrow(g, rows(g, "x", 35)), false));
 }
 
+static void widen(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds__graph_output(g, "y", ds__widen(g, ds__narrow(g, rows(g, "x", 35))));
+}
+
 /* A state with values in [0, 1). */
 static ds_value state_of(test_bench *b, ds_graph *g, const char *name, int64_t n, int64_t k) {
     const size_t elements = (size_t)(n * k);
@@ -396,6 +401,7 @@ static const op_case cases[] = {
     {"pair_cosine's gradient", &ds__op_pair_cosine_grad, pair_cosine_grad},
     {"in_batch_negatives' gradient", &ds__op_in_batch_negatives_grad, in_batch_negatives_grad},
     {"narrow", &ds__op_narrow, narrow},
+    {"widen", &ds__op_widen, widen},
     {"update by AdamW", &ds__op_update, update_adamw},
     {"update by SGD with momentum", &ds__op_update, update_momentum},
     {"update by SGD", &ds__op_update, update_sgd},

@@ -24,7 +24,7 @@ extern const ds__cpu_op ds__cpu_layer_norm, ds__cpu_l2_normalize, ds__cpu_softma
 /* Training's. */
 extern const ds__cpu_op ds__cpu_linear_dense, ds__cpu_matmul, ds__cpu_attention_train, ds__cpu_attention_grad,
     ds__cpu_activation_grad, ds__cpu_layer_norm_grad, ds__cpu_layer_norm_grad_gamma, ds__cpu_dropout, ds__cpu_sum_rows,
-    ds__cpu_scatter_add, ds__cpu_fake_quantize, ds__cpu_update, ds__cpu_narrow;
+    ds__cpu_scatter_add, ds__cpu_fake_quantize, ds__cpu_update, ds__cpu_narrow, ds__cpu_widen;
 
 /* See ds__backend. */
 ds__precision ds__cpu_fastest(const char **why);

@@ -147,6 +147,18 @@ static void narrow_rows(const ds__call *call, int64_t first, int64_t last) {
         ds__elementwise_f32_choose()->narrow_bf16(x.data + i * x.ld, y + i * x.cols, (size_t)x.cols);
 }
 
+static void widen_rows(const ds__call *call, int64_t first, int64_t last) {
+    const ds__rows y = ds__rows_of(call->outputs[0]);
+    const uint16_t *x = call->inputs[0]->data;
+    for (int64_t i = first; i < last; i++)
+        ds__elementwise_f32_choose()->widen_bf16(x + i * y.cols, y.data + i * y.ld, (size_t)y.cols);
+}
+
+static ds_status widen(const ds__call *call, const ds__run *with, ds_error *error) {
+    (void)error;
+    return over_rows(call, with, widen_rows);
+}
+
 static ds_status narrow(const ds__call *call, const ds__run *with, ds_error *error) {
     (void)error;
     return over_rows(call, with, narrow_rows);
@@ -160,3 +172,4 @@ const ds__cpu_op ds__cpu_sum_rows = {.op = &ds__op_sum_rows, .run = sum_rows};
 const ds__cpu_op ds__cpu_scatter_add = {.op = &ds__op_scatter_add, .run = scatter_add};
 const ds__cpu_op ds__cpu_fake_quantize = {.op = &ds__op_fake_quantize, .run = fake_quantize};
 const ds__cpu_op ds__cpu_narrow = {.op = &ds__op_narrow, .run = narrow};
+const ds__cpu_op ds__cpu_widen = {.op = &ds__op_widen, .run = widen};
