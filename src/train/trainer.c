@@ -249,8 +249,9 @@ static ds_status plan(ds_trainer *trainer, ds_error *error) {
     if (info->peak <= limit) return DS_OK;
     return ds__fail(error, DS_MEMORY_LIMIT,
                     "training needs %llu bytes even in micro-batches of %zu tokens with gradient checkpointing, the "
-                    "limit is %llu; shorter texts (--max-seq-len), SGD, or LoRA need less",
-                    (unsigned long long)info->peak, tokens, (unsigned long long)limit);
+                    "limit is %llu; %sshorter texts (--max-seq-len), SGD, or LoRA need less",
+                    (unsigned long long)info->peak, tokens, (unsigned long long)limit,
+                    trainer->updates ? "smaller batches (--batch-size), " : "");
 }
 
 /* What the plan left to make: the gradients' memory, which the programs then write to. */
