@@ -63,6 +63,7 @@ typedef struct ds__attributes {
     float scale;
     bool causal;
     ds__pool_kind pool;            /* pool */
+    int64_t skipped;               /* gather, scatter_add: 1 + the row that gets no gradient; 0: each gets one */
     int64_t first, count;          /* slice; count: rows or columns of what a gradient is for */
     bool transpose_a, transpose_b; /* matmul */
     ds__precision precision;       /* matmul, and linear with a state: what operands are rounded to; F32 or BF16 */

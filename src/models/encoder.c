@@ -70,10 +70,22 @@ static ds_value embedding(ds__model_builder *builder, int32_t rows, const char *
                       ids);
 }
 
+/* In training the padding token's row has no gradient, as torch.nn.Embedding(padding_idx) gives it none.  RoBERTa's
+ * table of positions needs no such thing: no token is at the padding token's position. */
+static ds_value embed_words(ds__model_builder *builder) {
+    const ds__model_config *config = builder->config;
+    const bool skips = builder->training && config->pad_token_id < config->vocab_size;
+    const ds_value inputs[] = {
+        ds__model_matrix(builder, config->vocab_size, config->hidden_size, "%s.weight", "embeddings.word_embeddings"),
+        builder->ids};
+    return ds__graph_add(builder->graph, &ds__op_gather, inputs, 2,
+                         (ds__attributes){.skipped = skips ? (int64_t)config->pad_token_id + 1 : 0});
+}
+
 ds_value ds__embed_tokens(ds__model_builder *builder) {
     const ds__model_config *config = builder->config;
     ds_graph *graph = builder->graph;
-    ds_value x = embedding(builder, config->vocab_size, "embeddings.word_embeddings", builder->ids);
+    ds_value x = embed_words(builder);
     if (config->type_vocab_size)
         x = ds__add(graph, x,
                     embedding(builder, config->type_vocab_size, "embeddings.token_type_embeddings", builder->type_ids));

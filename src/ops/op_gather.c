@@ -28,7 +28,12 @@ static ds_status reference(const ds__call *call, ds_error *error) {
 static void gradient(ds_graph *graph, const ds__node *node, ds_value dy, const bool *wanted, ds_value *gives) {
     if (wanted[0])
         gives[0] = ds__graph_add(graph, &ds__op_scatter_add, (ds_value[]){dy, {node->inputs[1]}, DS_NO_VALUE}, 3,
-                                 (ds__attributes){.count = graph->values[node->inputs[0]].shape.dims[0].base});
+                                 (ds__attributes){.count = graph->values[node->inputs[0]].shape.dims[0].base,
+                                                  .skipped = node->attributes.skipped});
+}
+
+static void print(const ds__node *node, ds__buffer *out) {
+    if (node->attributes.skipped) ds__buffer_printf(out, " skipped=%lld", (long long)node->attributes.skipped - 1);
 }
 
 const ds__op ds__op_gather = {
@@ -40,14 +45,15 @@ const ds__op ds__op_gather = {
     .in_place = {DS__IN_PLACE_NONE},
     .by_rows = true,
     .gradient = gradient,
+    .print = print,
 };
 
 ds_value ds__gather(ds_graph *graph, ds_value table, ds_value ids) {
     return ds__graph_add(graph, &ds__op_gather, (ds_value[]){table, ids}, 2, (ds__attributes){0});
 }
 
-/* scatter_add: y = residual (0 without one), then y[ids[i]] += dy[i] in the order of i.  dy: [R, n], ids: int32 [R],
- * residual: [count, n] -> [count, n]. */
+/* scatter_add: y = residual (0 without one), then y[ids[i]] += dy[i] in the order of i, but for the skipped id.  dy:
+ * [R, n], ids: int32 [R], residual: [count, n] -> [count, n]. */
 static ds_status infer_scatter(const ds_graph *graph, const ds__node *node, ds__op_result *result, ds_error *error) {
     DS_TRY(ds__expect(graph, node, 0, DS_F32, 2, error));
     DS_TRY(ds__expect(graph, node, 1, DS_I32, 1, error));
@@ -74,7 +80,8 @@ static ds_status reference_scatter(const ds__call *call, ds_error *error) {
     for (int64_t i = 0; i < y.rows; i++)
         for (int64_t j = 0; j < y.cols; j++) y.data[i * y.ld + j] = base.data ? base.data[i * base.ld + j] : 0;
     for (int64_t i = 0; i < dy.rows; i++)
-        for (int64_t j = 0; j < dy.cols; j++) y.data[ids[i] * y.ld + j] += dy.data[i * dy.ld + j];
+        for (int64_t j = 0; j < dy.cols && ids[i] + 1 != call->node->attributes.skipped; j++)
+            y.data[ids[i] * y.ld + j] += dy.data[i * dy.ld + j];
     return DS_OK;
 }
 
@@ -86,4 +93,5 @@ const ds__op ds__op_scatter_add = {
     .reference = reference_scatter,
     .in_place = {DS__SCATTER_RESIDUAL, DS__IN_PLACE_NONE},
     .residual = DS__SCATTER_RESIDUAL,
+    .print = print,
 };

@@ -53,11 +53,6 @@ static bool is_trained(const ds__parameters *parameters, const char *name) {
     return options->lora_rank == 0 || strstr(name, ".lora_") || is_head(name);
 }
 
-static int64_t padding_row_of(const ds__parameters *parameters, const char *name, int64_t rows) {
-    const int32_t row = parameters->folder->config.pad_token_id;
-    return ds__str_ends(ds__str_of(name), DS_STR("word_embeddings.weight")) && row < rows ? row : -1;
-}
-
 /* Layer l of L counts decay^(L - l), embeddings decay^(L + 1), heads 1. */
 static float rate_of(const ds__parameters *parameters, const char *name) {
     const float decay = parameters->options->layer_decay;
@@ -145,7 +140,6 @@ float *ds__parameters_get(void *own, const char *name, const ds__safetensor *sto
     p.trained = is_trained(parameters, name);
     p.decays = rank > 1;
     p.rate = rate_of(parameters, name);
-    p.padding_row = padding_row_of(parameters, name, shape[0]);
     if (fill(parameters, stored, &p, error) != DS_OK) {
         ds__free(parameters->heap, p.data, bytes);
         return NULL;
@@ -181,14 +175,6 @@ ds_status ds__parameters_reserve(ds__parameters *parameters, bool gradients, int
             return ds__alloc_failed(parameters->heap, p->elements * sizeof(float), p->name, error);
     }
     return DS_OK;
-}
-
-void ds__parameters_clear_padding(ds__parameters *parameters) {
-    for (size_t i = 0; i < parameters->count; i++) {
-        const ds__parameter *p = &parameters->items[i];
-        if (!p->gradient || p->padding_row < 0) continue;
-        memset(p->gradient + p->padding_row * p->shape[1], 0, (size_t)p->shape[1] * sizeof *p->gradient);
-    }
 }
 
 int64_t ds__parameters_trained(const ds__parameters *parameters) {

@@ -15,7 +15,6 @@ typedef struct ds__parameter {
     float *first, *second;  /* moments; NULL until the first step, and where the optimiser has none */
     bool trained, decays;   /* decays: neither a bias nor a norm */
     float rate;             /* times the step's rate */
-    int64_t padding_row;    /* the row that has no gradient; -1: each has one */
 } ds__parameter;
 
 typedef struct ds__parameters {
@@ -42,9 +41,6 @@ ds__parameter *ds__parameters_find(const ds__parameters *parameters, const char 
 /* Makes gradients, and moments when they are asked for, of everything that is trained. */
 ds_status ds__parameters_reserve(ds__parameters *parameters, bool gradients, int moments,
                                  ds_error *error) DS_MUST_CHECK;
-/* Takes the gradient of the padding token's row back, as torch.nn.Embedding(padding_idx) gives it none. RoBERTa's table
- * of positions needs no such thing: no token is at the padding token's position. */
-void ds__parameters_clear_padding(ds__parameters *parameters);
 /* Elements of those that are trained. */
 int64_t ds__parameters_trained(const ds__parameters *parameters);
 

@@ -165,7 +165,6 @@ static ds_status differentiate(ds_trainer *trainer, const ds_train_batch *batch,
         step->loss += loss_of(trainer, &p);
         first = p.last;
     }
-    ds__parameters_clear_padding(&trainer->parameters);
     return DS_OK;
 }
 

@@ -250,6 +250,13 @@ static void scatter_residual(test_bench *b, ds_graph *g) {
                          ds__graph_input(g, "base", DS_F32, 2, (ds_dim[]){ds__dim_of(50), ds__dim_of(33)})};
     ds__graph_output(g, "y", ds__graph_add(g, &ds__op_scatter_add, inputs, 3, (ds__attributes){.count = 50}));
 }
+static void scatter_but_one_row(test_bench *b, ds_graph *g) {
+    (void)b;
+    ds_dim count = ds__graph_symbol(g, "T");
+    ds_value inputs[] = {rows(g, "dy", 33), ds__graph_input(g, "ids", DS_I32, 1, &count)};
+    ds__graph_output(g, "y",
+                     ds__graph_add(g, &ds__op_scatter_add, inputs, 2, (ds__attributes){.count = 50, .skipped = 1 + 3}));
+}
 static void sum_rows(test_bench *b, ds_graph *g) {
     (void)b;
     ds__graph_output(g, "y", ds__sum_rows(g, rows(g, "x", 45)));
@@ -376,6 +383,7 @@ static const op_case cases[] = {
     {"pair_cosine", &ds__op_pair_cosine, pair_cosine},
     {"in_batch_negatives", &ds__op_in_batch_negatives, in_batch_negatives},
     {"scale", &ds__op_scale, scale},
+    {"scatter_add but one row", &ds__op_scatter_add, scatter_but_one_row},
     {"scatter_add to a residual", &ds__op_scatter_add, scatter_residual},
     {"sum_rows", &ds__op_sum_rows, sum_rows},
     {"linear's gradient", &ds__op_matmul, linear_plain_grad},

@@ -112,6 +112,7 @@ static void scatter_columns(const ds__call *call, int64_t first, int64_t count) 
     const ds__rows dy = ds__rows_of(call->inputs[0]), y = ds__rows_of(call->outputs[0]);
     const int32_t *ids = call->inputs[1]->data;
     for (int64_t i = 0; i < dy.rows; i++) {
+        if (ids[i] + 1 == call->node->attributes.skipped) continue;
         float *to = y.data + ids[i] * y.ld + first;
         ds__elementwise_f32_choose()->add(to, dy.data + i * dy.ld + first, to, (size_t)count);
     }
