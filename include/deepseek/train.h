@@ -116,7 +116,8 @@ DS_API const char *ds_trainer_label(const ds_trainer *trainer, int32_t label);
  * pairs of the other tasks are one text with type_ids. */
 typedef struct ds_train_batch {
     ds_packed_batch tokens;
-    const int32_t *labels; /* classification: [texts]; tagging: [tokens], -100 where there is none; else NULL */
+    const int32_t *labels; /* classification: [texts], with keep_vectors -1 where there is none; tagging: [tokens], -100
+                              where there is none; else NULL */
     /* multi-label: [texts, labels] of 0 and 1; regression: [texts, labels]; soft labels: [texts, labels] probabilities;
      * cosine: [texts / 2]; squared error of embeddings, and keep_vectors: [texts, hidden_size]; else NULL */
     const float *targets;
@@ -233,11 +234,13 @@ typedef struct ds_fit_options {
     size_t batch_tokens; /* instead: as many texts as have so many tokens; 0: not used */
     size_t accumulation; /* micro-batches of a step; 0: 1 */
     double warmup_ratio;
-    const char *teacher; /* a folder: soft labels or vectors to learn from, or with how->keep_vectors to keep to */
-    const char *output;  /* the result's folder; checkpoints lie in it until the end */
-    int64_t save_steps;  /* 0: at the end of each epoch */
-    size_t keep;         /* checkpoints to keep; 0: 2 */
-    bool resume;         /* go on from the last good checkpoint in output, if there is one */
+    const char *teacher;    /* a folder: soft labels or vectors to learn from, or with how->keep_vectors to keep to */
+    const char *keep_texts; /* with keep_vectors: texts without labels, as many in a batch as rows, whose vectors are
+                             * kept, too; NULL: none */
+    const char *output;     /* the result's folder; checkpoints lie in it until the end */
+    int64_t save_steps;     /* 0: at the end of each epoch */
+    size_t keep;            /* checkpoints to keep; 0: 2 */
+    bool resume;            /* go on from the last good checkpoint in output, if there is one */
     ds_save_options save;
     /* May be NULL. Returns false to stop: a checkpoint is written, and ds_fit returns DS_STOPPED. */
     bool (*on_event)(void *user, const ds_fit_event *event);

@@ -89,6 +89,9 @@ static const row recipe_rows[] = {
      "With --teacher: learn the labels, and let F times the squared distance from the teacher's vectors count beside "
      "them",
      VALUE_REAL, FIELD(keep_vectors), ABOVE_0, 1e6, "a number over 0, at most 1e6"},
+    {"keep-texts", "FILE",
+     "With --keep-vectors: more texts, whose labels do not count, that keep the teacher's vectors", VALUE_TEXT,
+     FIELD(keep_texts), 0, 0, NULL},
 };
 
 static const row memory_rows[] = {
@@ -260,6 +263,8 @@ static void check(const cli_train_options *o) {
         wrong = "--loss is \"distill\", expected a model to learn from in --teacher";
     else if (o->keep_vectors > 0 && !o->teacher)
         wrong = "--keep-vectors is given, expected a model whose vectors to keep in --teacher";
+    else if (o->keep_texts && !(o->keep_vectors > 0))
+        wrong = "--keep-texts is given, expected how much their vectors count in --keep-vectors";
     if (wrong) exit(cli_usage_error("train", "%s", wrong));
 }
 
@@ -323,6 +328,7 @@ ds_fit_options cli_train_what(const cli_train_options *o) {
         .accumulation = (size_t)o->accumulation,
         .warmup_ratio = o->warmup_ratio,
         .teacher = o->teacher,
+        .keep_texts = o->keep_texts,
         .output = o->output,
         .save_steps = o->save_steps,
         .keep = (size_t)o->keep,

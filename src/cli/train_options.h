@@ -14,7 +14,7 @@ typedef struct cli_patterns {
 /* The recipe: filled with its defaults before the command line is read. Numbers that have none are 0 when not given. */
 typedef struct cli_train_options {
     cli_options common;
-    const char *train, *eval, *text_column, *pair_column, *label_column, *teacher, *output;
+    const char *train, *eval, *text_column, *pair_column, *label_column, *teacher, *keep_texts, *output;
     double eval_split, calibrate, epochs, learning_rate, weight_decay, warmup_ratio, max_grad_norm, label_smoothing,
         layer_decay, lora_alpha, keep_vectors;
     int64_t max_steps, batch_size, batch_tokens, accumulation, seed, lora_rank, keep, save_steps, grace_seconds;

@@ -67,6 +67,7 @@ static void put_settings(ds__json_writer *json, const ds_trainer *trainer, const
     put_text(json, "train", options->train);
     put_text(json, "eval", options->eval);
     put_text(json, "teacher", options->teacher);
+    put_text(json, "keep_texts", options->keep_texts);
     put_text(json, "task", tasks[trainer->info.task]);
     put_text(json, "loss", losses[trainer->info.loss]);
     put_text(json, "optimizer", o->optimizer == DS_OPTIMIZER_SGD ? "sgd" : "adamw");

@@ -27,6 +27,9 @@ typedef struct fit {
     const ds_fit_options *options;
     ds_trainer_options how;
     ds__dataset *train, *eval; /* eval: NULL where a split or nothing is evaluated */
+    ds__dataset *kept;         /* texts without labels beside the rows; NULL: none */
+    uint32_t *kept_order;      /* [rows of kept]: in the present round through them */
+    int64_t kept_round;        /* -1: none yet */
     uint32_t *order;           /* [rows]: of the present epoch, of the rows that are trained on */
     uint32_t *rows;            /* [row_count]: the rows that are trained on; behind them those that are evaluated on,
                                 * then those to calibrate with */
@@ -115,6 +118,25 @@ static ds_status open_data(fit *f, ds_error *error) {
     return ds__dataset_open(&f->context->heap, &options, &f->eval, error);
 }
 
+static ds_status open_kept(fit *f, ds_error *error) {
+    if (!f->options->keep_texts) return DS_OK;
+    if (!(f->how.keep_vectors > 0))
+        return ds__fail(error, DS_INVALID_ARGUMENT, "keep_texts is %s, but keep_vectors is 0: nothing is kept of them",
+                        f->options->keep_texts);
+    const ds__dataset_options options = {
+        .path = f->options->keep_texts, .task = DS_TRAIN_CLASSIFICATION, .warn = warn, .user = f};
+    DS_TRY(ds__dataset_open(&f->context->heap, &options, &f->kept, error));
+    const size_t rows = ds__dataset_describe(f->kept)->rows;
+    if (rows > UINT32_MAX)
+        return ds__fail(error, DS_UNSUPPORTED, "%s: has %zu rows, at most %u are possible", options.path, rows,
+                        UINT32_MAX);
+    f->kept_order = ds__alloc(&f->context->heap, rows * sizeof *f->kept_order);
+    f->kept_round = -1;
+    return f->kept_order
+               ? DS_OK
+               : ds__alloc_failed(&f->context->heap, rows * sizeof *f->kept_order, "an order of texts", error);
+}
+
 /* Which rows are trained on: all, or those that the split leaves. */
 static ds_status split_rows(fit *f, ds_error *error) {
     const double share = f->options->eval_split;
@@ -148,14 +170,17 @@ static ds_status split_rows(fit *f, ds_error *error) {
     return DS_OK;
 }
 
-/* How many tokens a row has in the mean and how far rows deviate, from up to 512 rows all over the file. */
-static ds_status measure_rows(fit *f, double *mean, double *deviation, ds_error *error) {
-    const size_t rows = f->row_count < 512 ? f->row_count : 512;
+/* How many tokens a row has in the mean and how far rows deviate, from up to 512 rows all over the file. order: NULL
+ * for the file's. */
+static ds_status measure_rows(fit *f, ds__dataset *data, const uint32_t *order, size_t count, double *mean,
+                              double *deviation, ds_error *error) {
+    const size_t rows = count < 512 ? count : 512;
     double squares = 0;
     ds__fit_batch_clear(&f->batch);
     for (size_t i = 0; i < rows; i++) {
         ds__data_row row;
-        DS_TRY(ds__dataset_read(f->train, f->rows[i * (f->row_count / rows)], &row, error));
+        const size_t at = i * (count / rows);
+        DS_TRY(ds__dataset_read(data, order ? order[at] : at, &row, error));
         const size_t before = f->batch.tokens;
         DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
         squares += (double)(f->batch.tokens - before) * (double)(f->batch.tokens - before);
@@ -167,15 +192,17 @@ static ds_status measure_rows(fit *f, double *mean, double *deviation, ds_error 
 
 static ds_status plan_steps(fit *f, ds_error *error) {
     const ds_fit_options *o = f->options;
-    double mean, deviation;
+    double mean, deviation, kept_mean = 0, kept_deviation = 0;
     const size_t batch = o->batch_size ? o->batch_size : 32, parts = o->accumulation ? o->accumulation : 1;
     if (!ds__size_mul(batch, parts, &f->rows_of_step) || f->rows_of_step > INT32_MAX)
         return ds__fail(error, DS_INVALID_ARGUMENT, "a step of %zu times %zu texts is too large", batch, parts);
-    DS_TRY(measure_rows(f, &mean, &deviation, error));
+    DS_TRY(measure_rows(f, f->train, f->rows, f->row_count, &mean, &deviation, error));
+    if (f->kept)
+        DS_TRY(measure_rows(f, f->kept, NULL, ds__dataset_describe(f->kept)->rows, &kept_mean, &kept_deviation, error));
     if (o->batch_tokens) f->rows_of_step = (size_t)fmax(1, (double)o->batch_tokens / mean) * parts;
     if (f->how.micro_batch_tokens == 0) { /* what all but one step of a thousand have: the plan says what is needed */
         const double rows = fmin((double)f->rows_of_step, (double)f->row_count);
-        const double tokens = rows * mean + 3 * sqrt(rows) * deviation;
+        const double tokens = rows * (mean + kept_mean) + 3 * sqrt(rows) * (deviation + kept_deviation);
         const bool whole = f->how.memory_efficient && f->how.max_grad_norm < 0; /* a step may be one micro-batch */
         f->how.micro_batch_tokens = tokens < MICRO_TOKENS || whole ? (size_t)ceil(tokens / 64) * 64 : MICRO_TOKENS;
     }
@@ -184,6 +211,23 @@ static ds_status plan_steps(fit *f, ds_error *error) {
     f->total_steps = o->max_steps > 0 ? o->max_steps : (int64_t)ceil(epochs * (double)f->steps_of_epoch);
     f->how.total_steps = f->total_steps;
     if (f->how.warmup_steps == 0) f->how.warmup_steps = (int64_t)ceil(o->warmup_ratio * (double)f->total_steps);
+    return DS_OK;
+}
+
+/* As many texts as there are rows, round after round, each in another order. */
+static ds_status add_kept(fit *f, int64_t step, size_t count, ds_error *error) {
+    const size_t rows = ds__dataset_describe(f->kept)->rows;
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t at = (uint64_t)step * f->rows_of_step + i;
+        ds__data_row row;
+        if ((int64_t)(at / rows) != f->kept_round) {
+            f->kept_round = (int64_t)(at / rows);
+            ds__shuffle(f->how.seed, (uint64_t)f->kept_round, f->kept_order, rows);
+        }
+        DS_TRY(ds__dataset_read(f->kept, f->kept_order[at % rows], &row, error));
+        row.label = -1;
+        DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
+    }
     return DS_OK;
 }
 
@@ -202,6 +246,7 @@ static ds_status fill_batch(fit *f, int64_t step, ds_error *error) {
         DS_TRY(ds__dataset_read(f->train, f->rows[f->order[i]], &row, error));
         DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
     }
+    if (f->kept) DS_TRY(add_kept(f, step, last - first, error));
     return f->teacher ? ds__teacher_fill(f->teacher, &f->batch, error) : DS_OK;
 }
 
@@ -434,6 +479,7 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     const ds_fit_options *o = f->options;
     DS_TRY(ds__finish_check_output(&f->context->heap, o->output, o->resume, error));
     DS_TRY(open_data(f, error));
+    DS_TRY(open_kept(f, error));
     if (o->calibrate > 0) DS_TRY(ds__calibrate_check_task(f->how.task, o->train, error));
     if (o->calibrate > 0 && o->save.adapters)
         return ds__fail(error, DS_INVALID_ARGUMENT,
@@ -522,6 +568,8 @@ static void close_all(fit *f) {
     if (f->batch.heap) ds__fit_batch_deinit(&f->batch);
     ds__free(heap, f->rows, f->rows ? f->total_rows * sizeof *f->rows : 0);
     ds__free(heap, f->order, f->order ? f->total_rows * sizeof *f->order : 0);
+    ds__free(heap, f->kept_order, f->kept_order ? ds__dataset_describe(f->kept)->rows * sizeof *f->kept_order : 0);
+    ds__dataset_close(f->kept);
     ds__dataset_close(f->eval);
     ds__dataset_close(f->train);
     ds__buffer_deinit(&f->line);

@@ -9,6 +9,11 @@
 /* Rows of the loss that a text has: one, one for each token (tagging), or one for each pair. */
 static bool by_tokens(const ds_trainer *trainer) { return trainer->info.task == DS_TRAIN_TAGGING; }
 
+/* A token that is no word's first has no label; a text whose vector alone is kept need not have one. */
+static bool may_lack_labels(const ds_trainer *trainer) {
+    return by_tokens(trainer) || trainer->options.keep_vectors > 0;
+}
+
 /* Texts [first, last) of the batch. */
 typedef struct part {
     const ds_train_batch *batch;
@@ -61,7 +66,7 @@ static ds_status check_batch(const ds_trainer *trainer, const ds_train_batch *ba
                         labels ? "labels" : "targets");
     const size_t rows = by_tokens(trainer) ? (size_t)tokens->seq_start[tokens->texts] : tokens->texts;
     for (size_t i = 0; labels && i < rows; i++)
-        if (batch->labels[i] >= trainer->info.labels || (batch->labels[i] < 0 && !by_tokens(trainer)))
+        if (batch->labels[i] >= trainer->info.labels || (batch->labels[i] < 0 && !may_lack_labels(trainer)))
             return ds__fail(error, DS_INVALID_ARGUMENT, "label %d of row %zu is outside the model's %d labels",
                             batch->labels[i], i, trainer->info.labels);
     return DS_OK;
@@ -70,7 +75,7 @@ static ds_status check_batch(const ds_trainer *trainer, const ds_train_batch *ba
 /* What row `row` of the whole batch counts before all are divided by their sum. */
 static double weight_of(const ds_trainer *trainer, const ds_train_batch *batch, size_t row) {
     if (trainer->info.loss != DS_LOSS_CROSS_ENTROPY) return 1;
-    if (batch->labels[row] < 0) return 0;
+    if (batch->labels[row] < 0) return by_tokens(trainer) ? 0 : 1; /* the loss of its label is 0, its distance counts */
     return trainer->options.class_weights ? trainer->options.class_weights[batch->labels[row]] : 1;
 }
 

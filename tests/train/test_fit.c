@@ -46,7 +46,7 @@ typedef struct change {
     bool resume, recomputes;
     bool unclipped, applies; /* applies: gradients where they arise, instead of keeping them */
     float dropout;
-    const char *teacher;
+    const char *teacher, *keep_texts;
     float keep_vectors;
     int64_t save_steps, steps; /* steps: 0: STEPS */
 } change;
@@ -87,6 +87,7 @@ static ds_status run(const scratch_folder *scratch, const char *output, change h
                               .save_steps = how.save_steps ? how.save_steps : 4,
                               .resume = how.resume,
                               .teacher = how.teacher,
+                              .keep_texts = how.keep_texts,
                               .on_event = stop_at,
                               .user = &how};
     ds_status status = ds_fit(context, MODEL, &trainer, &options, result, error);
@@ -196,6 +197,24 @@ static void vectors_can_be_kept(void **state) {
     assert_true(result.last_loss < 0.7 * result.first_loss);
     assert_true(!isnan(result.eval.loss)); /* the labels', since the teacher's vectors are no labels */
     assert_true(drift(scratch_path(&scratch, "kept")) < 0.2 * drift(scratch_path(&scratch, "free")));
+    /* More texts than a step has and fewer than it comes to take: they count, and a run that was stopped takes the
+     * same. */
+    char more[256];
+    scratch_write_text(&scratch, "more.csv",
+                       "text\nthe of\nand to in\nis the ?\nof . of\nto\nin the is of\nand and .\n"
+                       "the . ?\nis\nof to to\nin in ?\n");
+    snprintf(more, sizeof more, "%s", scratch_path(&scratch, "more.csv"));
+    change mixed = {.teacher = MODEL, .keep_vectors = 0.1f, .keep_texts = more};
+    must_run(&scratch, "mixed", mixed);
+    mixed.stop_at = 7;
+    assert_int_equal(run(&scratch, "again", mixed, &result, &error), DS_STOPPED);
+    mixed.stop_at = 0;
+    mixed.resume = true;
+    must_run(&scratch, "again", mixed);
+    assert_same_weights(&scratch, "mixed", "again");
+    mixed = (change){.keep_texts = more};
+    assert_int_equal(run(&scratch, "nothing", mixed, &result, &error), DS_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "keep_vectors"));
     kept.teacher = NULL;
     assert_int_equal(run(&scratch, "alone", kept, &result, &error), DS_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "teacher"));
@@ -410,8 +429,7 @@ int main(void) {
         cmocka_unit_test(learns_and_is_a_model),       cmocka_unit_test(vectors_can_be_kept),
         cmocka_unit_test(nothing_but_the_seed_counts), cmocka_unit_test(stopped_runs_go_on),
         cmocka_unit_test(killed_runs_go_on),           cmocka_unit_test(torn_checkpoint_is_passed_over),
-        cmocka_unit_test(every_task_learns),
-        cmocka_unit_test(vectors_keep_all_tensors),
+        cmocka_unit_test(every_task_learns),           cmocka_unit_test(vectors_keep_all_tensors),
     };
     return cmocka_run_group_tests_name("fit", tests, NULL, NULL);
 }
