@@ -73,10 +73,8 @@ void ds__grpc_call_header(ds__grpc_call *call, ds__str name, ds__str value) {
         call->encoding = ds__grpc_parse_encoding(value);
         keep(call->encoding_name, sizeof call->encoding_name, value);
     } else if (ds__str_is(name, "grpc-accept-encoding")) {
-        /* The client's own choice for its requests is what it wants for answers, if it says that it takes it. */
-        call->answer_encoding = ds__grpc_accepts(value, DS__GRPC_GZIP)      ? DS__GRPC_GZIP
-                                : ds__grpc_accepts(value, DS__GRPC_DEFLATE) ? DS__GRPC_DEFLATE
-                                                                            : DS__GRPC_IDENTITY;
+        for (int i = DS__GRPC_DEFLATE; i <= DS__GRPC_GZIP; i++)
+            call->accepted |= (unsigned)ds__grpc_accepts(value, (ds__grpc_encoding)i) << i;
     } else if (ds__str_is(name, "authorization")) {
         call->bad_authorization = value.size >= sizeof call->authorization;
         keep(call->authorization, sizeof call->authorization, value);
@@ -194,7 +192,8 @@ static void wake(ds__grpc_call *call) {
 
 void ds__grpc_call_begin(ds__grpc_call *call) {
     /* Answers are compressed as the client compresses, and not because it could read them. */
-    if (call->answer_encoding != call->encoding) call->answer_encoding = DS__GRPC_IDENTITY;
+    if (call->encoding != DS__GRPC_UNKNOWN_ENCODING && call->accepted >> call->encoding & 1)
+        call->answer_encoding = call->encoding;
     if (!call->is_post && call->header_bytes <= DS__GRPC_MAX_HEADER) {
         answer_http(call, "405");
     } else if (!call->is_grpc && call->header_bytes <= DS__GRPC_MAX_HEADER) {
@@ -320,18 +319,19 @@ void ds__grpc_call_end_input(ds__grpc_call *call) {
         begin_exchange(call);
 }
 
-void ds__grpc_call_unhold(ds__grpc_call *call) {
-    if (!call->held.size || call->feeding) return;
+bool ds__grpc_call_unhold(ds__grpc_call *call) {
+    if (!call->held.size || call->feeding) return false;
     call->feeding = true;
     size_t taken = take_bytes(call, ds__buffer_str(&call->held));
     call->feeding = false;
     consume(call, taken);
     memmove(call->held.data, call->held.data + taken, call->held.size - taken);
     call->held.size -= taken;
-    if (call->held.size) return;
+    if (call->held.size) return taken > 0;
     ds__buffer_deinit(&call->held);
     if (call->connection) call->connection->held_count--;
     if (call->input_ended) last_message(call);
+    return true;
 }
 
 /* ---- answers ---- */

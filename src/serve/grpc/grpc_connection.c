@@ -136,9 +136,11 @@ static bool send_waiting(ds__grpc_connection *connection) {
     return true;
 }
 
-static void unhold_calls(ds__grpc_connection *connection) {
+static bool unhold_calls(ds__grpc_connection *connection) {
+    bool any = false;
     for (ds__grpc_call *call = connection->calls; call && connection->held_count; call = call->next)
-        ds__grpc_call_unhold(call);
+        any = ds__grpc_call_unhold(call) || any;
+    return any;
 }
 
 void ds__grpc_connection_flush(ds__grpc_connection *connection) {
@@ -149,9 +151,9 @@ void ds__grpc_connection_flush(ds__grpc_connection *connection) {
     }
     /* Sent answers make room for messages that were held back, whose answers may be there at once. */
     do {
-        unhold_calls(connection);
         fine = fine && make_frames(connection) && send_waiting(connection);
-    } while (fine && !waiting(connection) && nghttp2_session_want_write(connection->session));
+    } while (fine && !waiting(connection) &&
+             (unhold_calls(connection) || nghttp2_session_want_write(connection->session)));
     bool over = !waiting(connection) && !nghttp2_session_want_read(connection->session) &&
                 !nghttp2_session_want_write(connection->session);
     if (!fine || connection->closing || over)

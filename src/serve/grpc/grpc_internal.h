@@ -56,6 +56,7 @@ struct ds__grpc_call {
     size_t header_bytes;
     bool is_post, is_grpc, bad_timeout, bad_authorization;
     ds__grpc_encoding encoding, answer_encoding;
+    unsigned accepted; /* bit i: the client can read encoding i */
     char path[128], content_type[48], encoding_name[32], authorization[512], traceparent[64];
     struct event deadline_timer;
     uint64_t deadline_ns;
@@ -150,8 +151,8 @@ void ds__grpc_call_begin(ds__grpc_call *call); /* the headers are complete */
 void ds__grpc_call_data(ds__grpc_call *call, const void *data, size_t size);
 void ds__grpc_call_end_input(ds__grpc_call *call);
 void ds__grpc_call_closed(ds__grpc_call *call); /* its stream is gone */
-/* Looks at what was held back, if there is room now. */
-void ds__grpc_call_unhold(ds__grpc_call *call);
+/* Looks at what was held back, if there is room now; whether there was. */
+bool ds__grpc_call_unhold(ds__grpc_call *call);
 void ds__grpc_call_drain(ds__grpc_call *call);
 void ds__grpc_call_tick(ds__grpc_call *call, uint64_t now);
 /* Ends the call now, whatever else was to go out. */
