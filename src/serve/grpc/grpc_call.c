@@ -277,6 +277,13 @@ static void consume(ds__grpc_call *call, size_t size) {
     if (size && call->connection) (void)nghttp2_session_consume_stream(call->connection->session, call->stream, size);
 }
 
+static void forget_held(ds__grpc_call *call) {
+    if (!call->held.size) return;
+    ds__buffer_deinit(&call->held);
+    call->held_at = 0;
+    if (call->connection) call->connection->held_count--;
+}
+
 void ds__grpc_call_data(ds__grpc_call *call, const void *data, size_t size) {
     ds__grpc_connection *connection = call->connection;
     size_t taken = 0;
@@ -289,13 +296,15 @@ void ds__grpc_call_data(ds__grpc_call *call, const void *data, size_t size) {
     if (taken == size) return;
     bool first = call->held.size == 0;
     ds__buffer_append(&call->held, (const char *)data + taken, size - taken);
-    if (call->held.failed) {
-        if (!first) connection->held_count--;
-        ds__buffer_deinit(&call->held);
-        ds__grpc_call_abort(call, DS__GRPC_RESOURCE_EXHAUSTED, "out of memory for a stream's messages; send fewer");
-    } else if (first) {
-        connection->held_count++;
+    if (!call->held.failed) {
+        connection->held_count += first;
+        return;
     }
+    if (first)
+        ds__buffer_deinit(&call->held);
+    else
+        forget_held(call);
+    ds__grpc_call_abort(call, DS__GRPC_RESOURCE_EXHAUSTED, "out of memory for a stream's messages; send fewer");
 }
 
 static void last_message(ds__grpc_call *call) {
@@ -320,24 +329,38 @@ void ds__grpc_call_end_input(ds__grpc_call *call) {
 }
 
 bool ds__grpc_call_unhold(ds__grpc_call *call) {
+    ds__str rest = {call->held.data + call->held_at, call->held.size - call->held_at};
     if (!call->held.size || call->feeding) return false;
     call->feeding = true;
-    size_t taken = take_bytes(call, ds__buffer_str(&call->held));
+    size_t taken = take_bytes(call, rest);
     call->feeding = false;
     consume(call, taken);
-    memmove(call->held.data, call->held.data + taken, call->held.size - taken);
-    call->held.size -= taken;
-    if (call->held.size) return taken > 0;
-    ds__buffer_deinit(&call->held);
-    if (call->connection) call->connection->held_count--;
+    call->held_at += taken;
+    if (taken < rest.size) {
+        if (call->held_at < call->held.size / 2) return taken > 0;
+        memmove(call->held.data, call->held.data + call->held_at, rest.size - taken);
+        call->held.size = rest.size - taken;
+        call->held_at = 0;
+        return true;
+    }
+    forget_held(call);
     if (call->input_ended) last_message(call);
     return true;
 }
 
 /* ---- answers ---- */
 
-static void exchange_free(ds__grpc_exchange *exchange) {
+/* What one client sent or got is not left for the next one's memory. */
+static void wipe_body(ds__grpc_exchange *exchange) {
+    if (exchange->body) explicit_bzero(exchange->body, exchange->message.size);
     ds__free(exchange->heap, exchange->body, exchange->body_bytes);
+    exchange->body = NULL;
+    exchange->body_bytes = 0;
+}
+
+static void exchange_free(ds__grpc_exchange *exchange) {
+    wipe_body(exchange);
+    if (exchange->reply.data) explicit_bzero(exchange->reply.data, exchange->reply.size);
     ds__buffer_deinit(&exchange->reply);
     ds__free(exchange->heap, exchange, sizeof *exchange);
 }
@@ -390,10 +413,9 @@ void ds__grpc_call_closed(ds__grpc_call *call) {
         connection->calls = call->next;
     if (call->next) call->next->previous = call->previous;
     connection->call_count--;
-    connection->held_count -= call->held.size > 0;
+    forget_held(call);
     call->connection = NULL;
     call->finished = true;
-    ds__buffer_deinit(&call->held);
     if (call->has_timer) event_del(&call->deadline_timer);
     call->has_timer = false;
     drop_exchanges(call);
@@ -404,9 +426,7 @@ void ds__grpc_call_closed(ds__grpc_call *call) {
 static void settle(ds__grpc_exchange *exchange) {
     ds__grpc_call *call = exchange->call;
     exchange->ended = true;
-    ds__free(exchange->heap, exchange->body, exchange->body_bytes);
-    exchange->body = NULL;
-    exchange->body_bytes = 0;
+    wipe_body(exchange);
     if (!exchange->dropped) {
         wake(call);
         return;

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "serve/grpc/grpc_internal.h"
 
-enum { READS_AT_A_TIME = 4 }; /* then other connections have their turn */
+enum { READS_AT_A_TIME = 4, ROUNDS_AT_A_TIME = 8 }; /* then other connections have their turn */
 
 static size_t waiting(const ds__grpc_connection *connection) { return connection->out.size - connection->out_sent; }
 
@@ -65,10 +65,13 @@ void ds__grpc_connection_open(ds__grpc_server *server, int fd) {
 }
 
 static void forget_dirty(ds__grpc_connection *connection) {
-    if (!connection->dirty) return;
-    ds__grpc_connection **at = &connection->server->dirty;
-    while (*at && *at != connection) at = &(*at)->next_dirty;
-    if (*at) *at = connection->next_dirty;
+    ds__grpc_connection **lists[] = {&connection->server->dirty, &connection->server->flushing};
+    for (size_t i = 0; connection->dirty && i < 2; i++)
+        for (ds__grpc_connection **at = lists[i]; *at; at = &(*at)->next_dirty)
+            if (*at == connection) {
+                *at = connection->next_dirty;
+                return;
+            }
 }
 
 void ds__grpc_connection_close(ds__grpc_connection *connection) {
@@ -149,11 +152,15 @@ void ds__grpc_connection_flush(ds__grpc_connection *connection) {
         if (!fine) ds__grpc_connection_close(connection);
         return;
     }
-    /* Sent answers make room for messages that were held back, whose answers may be there at once. */
-    do {
-        fine = fine && make_frames(connection) && send_waiting(connection);
-    } while (fine && !waiting(connection) &&
-             (unhold_calls(connection) || nghttp2_session_want_write(connection->session)));
+    /* Sent answers make room for messages that were held back, whose answers may be there at once. A client that sends
+     * many small ones has its turns like every other. */
+    bool more = true;
+    for (int i = 0; fine && more && i < ROUNDS_AT_A_TIME; i++) {
+        fine = make_frames(connection) && send_waiting(connection);
+        more = fine && !waiting(connection) &&
+               (unhold_calls(connection) || nghttp2_session_want_write(connection->session));
+    }
+    if (fine && more) ds__grpc_connection_touch(connection);
     bool over = !waiting(connection) && !nghttp2_session_want_read(connection->session) &&
                 !nghttp2_session_want_write(connection->session);
     if (!fine || connection->closing || over)

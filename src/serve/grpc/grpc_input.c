@@ -17,6 +17,7 @@ void ds__grpc_input_reset(ds__grpc_call *call) {
         inflateEnd(input->inflater);
         ds__free(heap, input->inflater, sizeof *input->inflater);
     }
+    if (input->body) explicit_bzero(input->body, input->size);
     ds__free(heap, input->body, input->capacity);
     *input = (ds__grpc_input){0};
 }

@@ -66,7 +66,8 @@ struct ds__grpc_call {
     bool input_ended, feeding;
     ds__grpc_input input;
     size_t message_count;
-    ds__buffer held; /* arrived, and not looked at: too many messages of this stream wait */
+    ds__buffer held; /* arrived, and from held_at on not looked at: too many messages of this stream wait */
+    size_t held_at;
 
     /* Of the answer. */
     ds__grpc_exchange *first, *last;
@@ -112,7 +113,7 @@ struct ds__grpc_server {
     char *in;         /* [DS__GRPC_IN] what is read from any socket, until nghttp2 has taken it */
     ds__buffer spare; /* the `out` of a connection that has nothing to send */
     z_stream *deflaters[2];
-    ds__grpc_connection *connections, *dirty;
+    ds__grpc_connection *connections, *dirty, *flushing;
     size_t connection_count, call_count;
     int port;
     bool draining;

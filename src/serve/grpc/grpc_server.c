@@ -21,11 +21,14 @@ void ds__grpc_connection_touch(ds__grpc_connection *connection) {
     event_active(server->flush, EV_TIMEOUT, 0);
 }
 
+/* Those that are touched meanwhile wait for the next time. */
 static void on_flush(evutil_socket_t fd, short what, void *argument) {
     ds__grpc_server *server = argument;
-    while (server->dirty) {
-        ds__grpc_connection *connection = server->dirty;
-        server->dirty = connection->next_dirty;
+    server->flushing = server->dirty;
+    server->dirty = NULL;
+    while (server->flushing) {
+        ds__grpc_connection *connection = server->flushing;
+        server->flushing = connection->next_dirty;
         connection->dirty = false;
         ds__grpc_connection_flush(connection);
     }
