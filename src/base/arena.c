@@ -31,6 +31,21 @@ void ds__arena_reset(ds__arena *arena) {
     arena->current = arena->first;
 }
 
+void ds__arena_wipe(ds__arena *arena, size_t keep) {
+    size_t kept = 0;
+    for (ds__arena_block **at = &arena->first, *block; (block = *at);) {
+        explicit_bzero((char *)block + header_bytes(), block->used - header_bytes());
+        if (block->bytes <= keep - kept) {
+            kept += block->bytes;
+            at = &block->next;
+        } else {
+            *at = block->next;
+            ds__free(arena->heap, block, block->bytes);
+        }
+    }
+    ds__arena_reset(arena);
+}
+
 /* Appends a block behind the current one (the blocks after it are empty ones kept by a reset). */
 static ds__arena_block *add_block(ds__arena *arena, size_t bytes) {
     size_t wanted;

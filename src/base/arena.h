@@ -19,6 +19,9 @@ void ds__arena_init(ds__arena *arena, ds__heap *heap, size_t block_bytes);
 void ds__arena_deinit(ds__arena *arena);
 /* Everything handed out becomes invalid; the blocks stay. */
 void ds__arena_reset(ds__arena *arena);
+/* The same, and nothing of what lay there can be read from the memory any more; of the blocks, at most `keep` bytes
+ * stay. */
+void ds__arena_wipe(ds__arena *arena, size_t keep);
 
 /* 16-byte aligned, NULL when memory runs out. */
 void *ds__arena_alloc(ds__arena *arena, size_t bytes) DS_MUST_CHECK;

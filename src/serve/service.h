@@ -104,6 +104,9 @@ typedef struct ds__outbox ds__outbox;
 typedef struct ds__tenant ds__tenant;
 typedef struct ds__serve_request ds__serve_request;
 
+/* What transports take their own memory from: the context's heap, under the same limit. */
+ds__heap *ds__service_heap(ds__service *service);
+
 /* ---- the way back ---- */
 
 /* Belongs to the thread that runs `base`.  Destroyed on that thread, when no request or action of it is under way. */
@@ -120,6 +123,9 @@ ds__serve_code ds__serve_authenticate(ds__service *service, ds__str key, ds__ten
 /* For administration: load, unload, rollback, labels. DENIED with a sentence, or OK. */
 ds__serve_code ds__serve_may_administer(const ds__tenant *tenant, ds_error *error) DS_MUST_CHECK;
 const char *ds__tenant_name(const ds__tenant *tenant);
+bool ds__tenant_logs_text(const ds__tenant *tenant); /* its requests' texts may stand in the access log */
+/* Whether it may use or look at the model; ds__serve_submit asks by itself. */
+bool ds__serve_may_use(ds__service *service, const ds__tenant *tenant, ds__str model);
 
 /* ---- inference ---- */
 
@@ -207,6 +213,10 @@ typedef struct ds__serve_description {
 } ds__serve_description;
 ds__serve_code ds__serve_describe(ds__service *service, ds__str model, ds__str version, ds__arena *arena,
                                   ds__serve_description *out, ds_error *error) DS_MUST_CHECK;
+
+/* A classifier's scores, [info->labels], out of its logits: softmax, sigmoid or the value itself, as the problem asks.
+ */
+void ds__serve_scores(const ds_model_info *info, const float *logits, float *scores);
 
 typedef struct ds__serve_duration {
     uint64_t count, ns;

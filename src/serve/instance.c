@@ -1,0 +1,139 @@
+/* Opening one version of a model: checks, warm-up, and how many tokens a batch should have on this machine. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "serve/service_internal.h"
+
+enum { MEASURED_TEXT = 32, MEASURED_FROM = 64, MEASURED_TO = 1024 };
+
+static const uint64_t MEASURED_NS = 2000000000u; /* a large model is not measured to the end */
+
+/* What is measured with. */
+typedef struct trial {
+    int32_t *ids, *seq_start;
+    float *out;
+    size_t ids_bytes, start_bytes, out_bytes;
+} trial;
+
+static void trial_free(ds__heap *heap, trial *t) {
+    ds__free(heap, t->ids, t->ids_bytes);
+    ds__free(heap, t->seq_start, t->start_bytes);
+    ds__free(heap, t->out, t->out_bytes);
+}
+
+static ds_status trial_make(ds__heap *heap, const ds__instance *instance, size_t tokens, trial *t, ds_error *error) {
+    t->ids_bytes = tokens * sizeof *t->ids;
+    t->start_bytes = (tokens + 1) * sizeof *t->seq_start;
+    t->out_bytes = tokens * instance->row_floats * sizeof *t->out;
+    t->ids = ds__alloc(heap, t->ids_bytes);
+    t->seq_start = ds__alloc(heap, t->start_bytes);
+    t->out = ds__alloc(heap, t->out_bytes);
+    if (!t->ids || !t->seq_start || !t->out)
+        return ds__alloc_failed(heap, t->ids_bytes + t->start_bytes + t->out_bytes, "the warm-up", error);
+    for (size_t i = 0; i < tokens; i++) t->ids[i] = (int32_t)((i * 7919 + 1) % (size_t)instance->info.vocab_size);
+    return DS_OK;
+}
+
+/* Runs `tokens` tokens in texts of `length`. */
+static ds_status trial_run(const ds__instance *instance, trial *t, size_t tokens, size_t length, double *tokens_per_s,
+                           ds_error *error) {
+    size_t texts = 0;
+    for (size_t at = 0; at < tokens; at += length) t->seq_start[texts++] = (int32_t)at;
+    t->seq_start[texts] = (int32_t)tokens;
+    ds_packed_batch batch = {t->ids, NULL, t->seq_start, texts};
+    ds_output output = instance->kind == DS__INSTANCE_EMBED ? DS_OUTPUT_EMBEDDING : DS_OUTPUT_LOGITS;
+    uint64_t start = ds__clock_ns();
+    DS_TRY(ds_forward(instance->session, &batch, output, t->out, error));
+    *tokens_per_s = (double)tokens * 1e9 / (double)(ds__clock_ns() - start + 1);
+    return DS_OK;
+}
+
+/* The smallest batch that reaches 97 % of the best speed: larger ones only make everybody in them wait longer. The
+ * memory limit may end the series earlier. */
+static ds_status measure(ds__instance *instance, trial *t, size_t length, ds_error *error) {
+    double speeds[8] = {0}, best = 0;
+    size_t sizes[8], count = 0;
+    uint64_t start = ds__clock_ns();
+    for (size_t tokens = MEASURED_FROM; tokens <= MEASURED_TO; tokens *= 2) {
+        double warm, speed;
+        ds_status status = trial_run(instance, t, tokens, length, &warm, error); /* plans and touches memory */
+        if (status == DS_OK) status = trial_run(instance, t, tokens, length, &speed, error);
+        if (status == DS_MEMORY_LIMIT && count) break;
+        if (status != DS_OK) return status;
+        sizes[count] = tokens;
+        speeds[count++] = speed;
+        if (speed > best) best = speed;
+        if (ds__clock_ns() - start > MEASURED_NS) break;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (speeds[i] >= 0.97 * best) {
+            instance->batch_tokens = sizes[i];
+            instance->tokens_per_s = speeds[i];
+            break;
+        }
+    return DS_OK;
+}
+
+static ds_status warm_up(ds__service *service, ds__instance *instance, ds_error *error) {
+    size_t most = (size_t)instance->max_tokens, asked = service->options.max_batch_tokens;
+    size_t length = most < MEASURED_TEXT ? most : MEASURED_TEXT, room = most > MEASURED_TO ? most : MEASURED_TO;
+    trial t = {0};
+    double ignored;
+    if (asked > room) room = asked;
+    ds_status status = trial_make(service->heap, instance, room, &t, error);
+    if (status == DS_OK && !asked) status = measure(instance, &t, length, error);
+    if (asked) instance->batch_tokens = asked;
+    if (status == DS_OK && asked) status = trial_run(instance, &t, asked, length, &instance->tokens_per_s, error);
+    /* The longest text must fit too. */
+    if (status == DS_OK) status = trial_run(instance, &t, most, most, &ignored, error);
+    trial_free(service->heap, &t);
+    return status;
+}
+
+static ds_status check_model(const ds__service *service, ds__instance *instance, ds_error *error) {
+    const ds_model_info *info = ds_model_describe(instance->engine);
+    instance->info = *info;
+    if (info->head == DS_HEAD_TOKEN)
+        return ds__fail(error, DS_UNSUPPORTED,
+                        "%s: %s tags words, which the server has no protocol for; 'deepseek tag' does it", info->folder,
+                        info->architecture);
+    instance->kind = info->head == DS_HEAD_SEQUENCE ? DS__INSTANCE_CLASSIFY : DS__INSTANCE_EMBED;
+    instance->row_floats = (size_t)(info->head == DS_HEAD_SEQUENCE ? info->labels : info->hidden_size);
+    int32_t asked = service->options.max_seq_len;
+    if (asked > info->max_tokens)
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "%s: the longest text is to be %d tokens, but the model has %d positions", info->folder, asked,
+                        info->max_tokens);
+    instance->max_tokens = asked ? asked : info->head == DS_HEAD_SEQUENCE ? info->max_tokens : info->embed_max_tokens;
+    return DS_OK;
+}
+
+ds_status ds__instance_open(ds__service *service, ds__served_model *model, int64_t version, const char *folder,
+                            ds__instance **out, ds_error *error) {
+    ds__instance *instance = ds__alloc_zeroed(service->heap, sizeof *instance);
+    if (!instance) return ds__alloc_failed(service->heap, sizeof *instance, "a model's version", error);
+    instance->model = model;
+    instance->version = version;
+    instance->refs = 1;
+    ds_status status = DS_OK;
+    if (model->is_identity) {
+        instance->kind = DS__INSTANCE_IDENTITY;
+    } else {
+        status = ds_model_open(service->context, folder, &service->options.model, &instance->engine, error);
+        if (status == DS_OK) status = check_model(service, instance, error);
+        if (status == DS_OK) status = ds_session_create(instance->engine, &instance->session, error);
+        if (status == DS_OK) status = warm_up(service, instance, error);
+    }
+    if (status != DS_OK) {
+        ds__instance_close(service, instance);
+        return status;
+    }
+    *out = instance;
+    return DS_OK;
+}
+
+void ds__instance_close(ds__service *service, ds__instance *instance) {
+    ds_session_destroy(instance->session);
+    ds_model_close(instance->engine);
+    ds__queue_deinit(&instance->queue, service->heap);
+    ds__free(service->heap, instance, sizeof *instance);
+}
