@@ -28,6 +28,8 @@ ds_status ds__service_create(ds_context *context, const ds__service_options *opt
                              ds_error *error) DS_MUST_CHECK;
 /* Nothing new is accepted from now on. */
 void ds__service_drain(struct ds__service *service);
+/* Every model that was there at the start is loaded or has failed. */
+bool ds__service_is_settled(struct ds__service *service);
 /* Requests and actions that are not over. */
 size_t ds__service_pending(struct ds__service *service);
 /* All requests are released and all outboxes gone. */

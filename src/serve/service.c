@@ -68,6 +68,15 @@ void ds__service_drain(ds__service *service) {
     atomic_fetch_add(&service->generation, 1);
 }
 
+bool ds__service_is_settled(ds__service *service) {
+    pthread_mutex_lock(&service->lock);
+    bool settled = true;
+    for (const ds__served_model *model = service->models; model; model = model->next)
+        settled &= !model->wanted || model->state != DS__LOAD_WAITING;
+    pthread_mutex_unlock(&service->lock);
+    return settled;
+}
+
 size_t ds__service_pending(ds__service *service) {
     pthread_mutex_lock(&service->lock);
     size_t pending = service->open_calls + (service->actions != NULL);

@@ -24,7 +24,6 @@
 #include "base/error.h"
 #include "serve/http/http_connection.h"
 
-static const uint64_t SECOND = 1000000000u;
 enum {
     SWEEP_MS = 250,
     LINGER_S = 2,
@@ -657,8 +656,7 @@ static void tell_time(ds__http_server *server) {
     gmtime_r(&now.tv_sec, &parts);
     snprintf(server->date, sizeof server->date, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[parts.tm_wday % 7],
              parts.tm_mday, months[parts.tm_mon % 12], parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
-    snprintf(server->log_time, sizeof server->log_time, "%04d-%02d-%02dT%02d:%02d:%02d.%02ldZ", parts.tm_year + 1900,
-             parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec / 10000000);
+    strftime(server->log_time, sizeof server->log_time, "%Y-%m-%dT%H:%M:%SZ", &parts);
 }
 
 /* Whether a connection has had its time. */

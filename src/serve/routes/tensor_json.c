@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { MAX_NESTING = DS__SERVE_MAX_RANK };
 
@@ -187,6 +188,20 @@ ds__serve_code ds__json_read_elements(ds__http_call *call, ds__json_input *input
 
 /* ---- writing ---- */
 
+/* The fewest digits that read back as the same number. */
+static void put_double(ds__json_writer *json, double value) {
+    char text[40];
+    int size = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        size = snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    if (isfinite(value))
+        ds__json_put_raw(json, (ds__str){text, (size_t)size});
+    else
+        ds__json_put_null(json);
+}
+
 static void put_element(ds__json_writer *json, ds__serve_datatype datatype, const char *at) {
     char text[64];
     int64_t integer = 0;
@@ -223,10 +238,7 @@ static void put_element(ds__json_writer *json, ds__serve_datatype datatype, cons
         return;
     case DS__SERVE_FP64:
         memcpy(&real, at, 8);
-        if (isfinite(real))
-            ds__json_put_raw(json, (ds__str){text, (size_t)snprintf(text, sizeof text, "%.17g", real)});
-        else
-            ds__json_put_null(json);
+        put_double(json, real);
         return;
     default: break;
     }

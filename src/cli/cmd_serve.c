@@ -1,0 +1,181 @@
+/* deepseek serve: models behind sockets, until a signal says stop. */
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/serve_arguments.h"
+
+enum { TICK_MS = 100, MAX_BODY = 128 << 20, DESCRIPTORS_KEPT = 64 };
+
+typedef struct server {
+    serve_arguments arguments;
+    ds_context *context;
+    ds__service *service;
+    struct event_base *base;
+    ds__outbox *outbox;
+    ds__http_server *http;
+    struct event *events[4];
+    bool stopping;
+    uint64_t stop_ns; /* when the grace is over */
+    bool said_ready;
+} server;
+
+static void write_log(void *user, ds__str line) {
+    (void)user;
+    fwrite(line.data, 1, line.size, stdout); /* a log that nobody reads must not stop the server */
+    fputc('\n', stdout);
+}
+
+static void on_stop(evutil_socket_t signal_number, short what, void *argument) {
+    (void)what;
+    server *s = argument;
+    if (s->stopping) return;
+    fprintf(stderr, "deepseek: %s: finishing what runs, for at most %d s\n",
+            signal_number == SIGTERM ? "SIGTERM" : "SIGINT", s->arguments.grace_s);
+    s->stopping = true;
+    s->stop_ns = ds__clock_ns() + (uint64_t)s->arguments.grace_s * 1000000000u;
+    ds__service_drain(s->service);
+    ds__http_server_drain(s->http);
+}
+
+static void on_hangup(evutil_socket_t signal_number, short what, void *argument) {
+    (void)signal_number;
+    (void)what;
+    server *s = argument;
+    ds_error error;
+    if (ds__service_read_keys(s->service, &error) != DS_OK)
+        fprintf(stderr, "deepseek: warning: the API keys stay as they were: %s\n", error.message);
+    else
+        fprintf(stderr, "deepseek: the API keys are read again\n");
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument) {
+    (void)fd;
+    (void)what;
+    server *s = argument;
+    fflush(stdout);
+    if (!s->said_ready && ds__serve_is_ready(s->service)) {
+        fprintf(stderr, "deepseek: ready\n");
+        s->said_ready = true;
+    }
+    if (!s->stopping) return;
+    if (ds__clock_ns() >= s->stop_ns) ds__http_server_abort(s->http);
+    if (!ds__http_server_connections(s->http) && !ds__service_pending(s->service)) event_base_loopbreak(s->base);
+}
+
+/* As many files as the system lets us open; how many connections that makes. */
+static size_t raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024 - DESCRIPTORS_KEPT;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024 - DESCRIPTORS_KEPT;
+    size_t most = limit.rlim_cur > 65536 ? 65536 : (size_t)limit.rlim_cur;
+    return most > 2 * DESCRIPTORS_KEPT ? most - DESCRIPTORS_KEPT : DESCRIPTORS_KEPT;
+}
+
+static int open_service(server *s) {
+    const serve_arguments *a = &s->arguments;
+    ds_error error;
+    ds__service_options options = {
+        .repository = a->repository,
+        .models = a->models,
+        .model_count = a->model_count,
+        .model = {.precision = a->common.precision, .quantization = a->common.quantization},
+        .max_seq_len = a->common.max_seq_len,
+        .max_queue = a->max_queue,
+        .max_batch_tokens = a->max_batch_tokens,
+        .max_delay_us = a->max_delay_us,
+        .test_models = a->test_models,
+        .api_keys = a->api_keys,
+    };
+    int code = cli_open_context(&a->common, &s->context);
+    if (code != CLI_DONE) return code;
+    return ds__service_create(s->context, &options, &s->service, &error) == DS_OK ? CLI_DONE : cli_fail_error(&error);
+}
+
+static int open_http(server *s) {
+    const serve_arguments *a = &s->arguments;
+    ds_error error;
+    uint64_t limit = a->common.memory_limit;
+    ds__http_options options = {
+        .bind = a->bind,
+        .port = a->http_port,
+        .metrics_port = a->metrics_port,
+        .tls_cert = a->tls_cert,
+        .tls_key = a->tls_key,
+        .max_body = limit && limit / 4 < MAX_BODY ? (size_t)(limit / 4) : MAX_BODY,
+        .max_connections = raise_descriptors(),
+        .idle_s = 75,
+        .header_s = 10,
+        .log = write_log,
+    };
+    s->base = event_base_new();
+    if (!s->base) return cli_fail("cannot start the event loop");
+    if (ds__outbox_create(s->service, s->base, &s->outbox, &error) != DS_OK ||
+        ds__http_server_create(s->service, s->base, s->outbox, &options, &s->http, &error) != DS_OK)
+        return cli_fail_error(&error);
+    fprintf(stderr, "deepseek: REST on http%s://%s:%d", a->tls_cert ? "s" : "", a->bind, ds__http_server_port(s->http));
+    if (a->metrics_port >= 0) fprintf(stderr, ", metrics on port %d", ds__http_server_metrics_port(s->http));
+    fprintf(stderr, "; models are being loaded\n");
+    return CLI_DONE;
+}
+
+static int run(server *s) {
+    struct timeval tick = {0, TICK_MS * 1000};
+    s->events[0] = evsignal_new(s->base, SIGTERM, on_stop, s);
+    s->events[1] = evsignal_new(s->base, SIGINT, on_stop, s);
+    s->events[2] = evsignal_new(s->base, SIGHUP, on_hangup, s);
+    s->events[3] = event_new(s->base, -1, EV_PERSIST, on_tick, s);
+    for (int i = 0; i < 4; i++)
+        if (!s->events[i] || event_add(s->events[i], i == 3 ? &tick : NULL) != 0)
+            return cli_fail("cannot watch for signals");
+    event_base_dispatch(s->base);
+    fprintf(stderr, "deepseek: stopped\n");
+    return CLI_DONE;
+}
+
+/* --check: everything is loaded once, and what fails is said. */
+static int check(server *s) {
+    ds_error error;
+    ds__arena arena;
+    ds__serve_index_entry *entries;
+    size_t count;
+    int code = CLI_DONE;
+    while (!ds__service_is_settled(s->service)) usleep(20000);
+    ds__arena_init(&arena, cli_heap(), 0);
+    if (ds__serve_index(s->service, false, &arena, &entries, &count, &error) != DS__SERVE_OK)
+        code = cli_fail_error(&error);
+    else
+        for (size_t i = 0; i < count; i++) {
+            printf("%s version %lld: %s\n", entries[i].name.data, (long long)entries[i].version, entries[i].state);
+            if (strcmp(entries[i].state, "READY") != 0) code = CLI_FAILED; /* the log has said why */
+        }
+    if (code == CLI_DONE && !count) code = cli_fail("%s has no model in it", s->arguments.repository);
+    ds__arena_deinit(&arena);
+    return code;
+}
+
+static void close_all(server *s) {
+    for (int i = 0; i < 4; i++)
+        if (s->events[i]) event_free(s->events[i]);
+    ds__http_server_destroy(s->http);
+    ds__outbox_destroy(s->outbox);
+    if (s->base) event_base_free(s->base);
+    ds__service_destroy(s->service);
+    ds_context_destroy(s->context);
+    ds__arena_deinit(&s->arguments.arena);
+}
+
+int cli_serve(int argc, char **argv) {
+    static server s;
+    serve_parse(&s.arguments, argc, argv);
+    int code = open_service(&s);
+    if (code == CLI_DONE) code = s.arguments.check ? check(&s) : open_http(&s);
+    if (code == CLI_DONE && !s.arguments.check) code = run(&s);
+    close_all(&s);
+    return code;
+}
