@@ -1,5 +1,6 @@
 /* deepseek serve: models behind sockets, until a signal says stop. */
 #include <event2/event.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 
 #include "base/clock.h"
 #include "cli/serve_arguments.h"
+#include "serve/grpc/grpc.h"
+#include "serve/grpc/grpc_service.h"
 
 enum { TICK_MS = 100, MAX_BODY = 128 << 20, DESCRIPTORS_KEPT = 64 };
 
@@ -18,6 +21,9 @@ typedef struct server {
     struct event_base *base;
     ds__outbox *outbox;
     ds__http_server *http;
+    ds__grpc_server *grpc; /* NULL: not wanted */
+    ds__grpc_binding binding;
+    struct ssl_ctx_st *grpc_tls;
     struct event *events[4];
     bool stopping;
     uint64_t stop_ns; /* when the grace is over */
@@ -40,6 +46,7 @@ static void on_stop(evutil_socket_t signal_number, short what, void *argument) {
     s->stop_ns = ds__clock_ns() + (uint64_t)s->arguments.grace_s * 1000000000u;
     ds__service_drain(s->service);
     ds__http_server_drain(s->http);
+    if (s->grpc) ds__grpc_server_drain(s->grpc);
 }
 
 static void on_hangup(evutil_socket_t signal_number, short what, void *argument) {
@@ -63,8 +70,11 @@ static void on_tick(evutil_socket_t fd, short what, void *argument) {
         s->said_ready = true;
     }
     if (!s->stopping) return;
-    if (ds__clock_ns() >= s->stop_ns) ds__http_server_abort(s->http);
-    if (!ds__http_server_connections(s->http) && !ds__service_pending(s->service)) event_base_loopbreak(s->base);
+    bool is_late = ds__clock_ns() >= s->stop_ns;
+    if (is_late) ds__http_server_abort(s->http);
+    if (is_late && s->grpc) ds__grpc_server_stop(s->grpc);
+    bool is_busy = ds__http_server_connections(s->http) || (s->grpc && ds__grpc_server_busy(s->grpc));
+    if (!is_busy && !ds__service_pending(s->service)) event_base_loopbreak(s->base);
 }
 
 /* As many files as the system lets us open; how many connections that makes. */
@@ -124,6 +134,30 @@ static int open_http(server *s) {
     return CLI_DONE;
 }
 
+static int open_grpc(server *s) {
+    const serve_arguments *a = &s->arguments;
+    ds_error error;
+    uint64_t limit = a->common.memory_limit;
+    if (a->grpc_port < 0) return CLI_DONE;
+    if (a->tls_cert && ds__grpc_tls_create(a->tls_cert, a->tls_key, &s->grpc_tls, &error) != DS_OK)
+        return cli_fail_error(&error);
+    s->binding = (ds__grpc_binding){s->service, s->outbox};
+    ds__grpc_options options = {
+        .bind = a->bind,
+        .port = a->grpc_port,
+        .user = &s->binding,
+        .tls = s->grpc_tls,
+        .max_message_bytes = limit && limit / 4 < MAX_BODY ? (size_t)(limit / 4) : MAX_BODY,
+        .max_connections = raise_descriptors(),
+    };
+    options.methods = ds__grpc_methods(&options.method_count);
+    if (ds__grpc_server_create(ds__service_heap(s->service), s->base, &options, &s->grpc, &error) != DS_OK)
+        return cli_fail_error(&error);
+    fprintf(stderr, "deepseek: gRPC%s on %s:%d\n", a->tls_cert ? " over TLS" : "", a->bind,
+            ds__grpc_server_port(s->grpc));
+    return CLI_DONE;
+}
+
 static int run(server *s) {
     struct timeval tick = {0, TICK_MS * 1000};
     s->events[0] = evsignal_new(s->base, SIGTERM, on_stop, s);
@@ -163,6 +197,8 @@ static void close_all(server *s) {
     for (int i = 0; i < 4; i++)
         if (s->events[i]) event_free(s->events[i]);
     ds__http_server_destroy(s->http);
+    ds__grpc_server_destroy(s->grpc);
+    SSL_CTX_free(s->grpc_tls);
     ds__outbox_destroy(s->outbox);
     if (s->base) event_base_free(s->base);
     ds__service_destroy(s->service);
@@ -175,6 +211,7 @@ int cli_serve(int argc, char **argv) {
     serve_parse(&s.arguments, argc, argv);
     int code = open_service(&s);
     if (code == CLI_DONE) code = s.arguments.check ? check(&s) : open_http(&s);
+    if (code == CLI_DONE && !s.arguments.check) code = open_grpc(&s);
     if (code == CLI_DONE && !s.arguments.check) code = run(&s);
     close_all(&s);
     return code;

@@ -11,6 +11,7 @@ enum {
     KEY_REPOSITORY = 1,
     KEY_MODEL,
     KEY_HTTP_PORT,
+    KEY_GRPC_PORT,
     KEY_METRICS_PORT,
     KEY_BIND,
     KEY_CONFIG,
@@ -35,12 +36,13 @@ static const struct argp_option options[] = {
     {"model", KEY_MODEL, "NAME=DIR", 0, "A model's own folder, as version 1; may be given several times", 1},
     {"bind", KEY_BIND, "ADDRESS", 0, "Where to listen (default: 127.0.0.1, this machine only)", 2},
     {"http-port", KEY_HTTP_PORT, "PORT", 0, "For REST (default: 8000; 0: any free one)", 2},
+    {"grpc-port", KEY_GRPC_PORT, "PORT", 0, "For gRPC (default: 8001; 0: any free one; none: no gRPC)", 2},
     {"metrics-port", KEY_METRICS_PORT, "PORT", 0,
      "For Prometheus alone (default: 8002; 0: any free one; none: only "
      "/metrics of REST)",
      2},
     {"tls-cert", KEY_TLS_CERT, "FILE", 0,
-     "Certificates as PEM, the server's own first; REST then speaks TLS 1.2 and later", 2},
+     "Certificates as PEM, the server's own first; REST and gRPC then speak TLS 1.2 and later", 2},
     {"tls-key", KEY_TLS_KEY, "FILE", 0, "The certificate's key as PEM", 2},
     {"api-keys", KEY_API_KEYS, "FILE", 0,
      "Who may use the server: JSON lines, read again on SIGHUP (default: everybody)", 2},
@@ -58,7 +60,7 @@ static const struct argp_option options[] = {
     {0}};
 
 static const char doc[] =
-    "Serves models over REST: the Open Inference Protocol (KServe, Triton) and OpenAI's embeddings.\v"
+    "Serves models over REST and gRPC: the Open Inference Protocol (KServe, Triton), and OpenAI's embeddings.\v"
     "The access log goes to standard output as JSON lines. SIGTERM ends the server once its requests "
     "are answered; SIGHUP reads the API keys again.\n\n"
     "Examples:\n"
@@ -74,6 +76,11 @@ static long parse_number(const char *option, const char *text, long low, long hi
         exit(cli_usage_error("serve", "--%s is \"%s\", expected a whole number from %ld to %ld", option, text, low,
                              high));
     return value;
+}
+
+/* -1: "none". */
+static int parse_port(const char *option, const char *text) {
+    return strcmp(text, "none") == 0 ? -1 : (int)parse_number(option, text, 0, 65535);
 }
 
 static void add_model(serve_arguments *a, const char *name, const char *folder) {
@@ -104,9 +111,8 @@ static error_t parse(int key, char *argument, void *own) {
     case KEY_MODEL: parse_model(a, argument); break;
     case KEY_BIND: a->bind = argument; break;
     case KEY_HTTP_PORT: a->http_port = (int)parse_number("http-port", argument, 0, 65535); break;
-    case KEY_METRICS_PORT:
-        a->metrics_port = strcmp(argument, "none") == 0 ? -1 : (int)parse_number("metrics-port", argument, 0, 65535);
-        break;
+    case KEY_GRPC_PORT: a->grpc_port = parse_port("grpc-port", argument); break;
+    case KEY_METRICS_PORT: a->metrics_port = parse_port("metrics-port", argument); break;
     case KEY_CONFIG: break; /* read before everything else */
     case KEY_API_KEYS: a->api_keys = argument; break;
     case KEY_TLS_CERT: a->tls_cert = argument; break;
@@ -196,8 +202,12 @@ static void read_config(serve_arguments *a, const char *path) {
 }
 
 void serve_parse(serve_arguments *a, int argc, char **argv) {
-    *a = (serve_arguments){
-        .bind = "127.0.0.1", .http_port = 8000, .metrics_port = 8002, .max_queue = 4096, .grace_s = 30};
+    *a = (serve_arguments){.bind = "127.0.0.1",
+                           .http_port = 8000,
+                           .grpc_port = 8001,
+                           .metrics_port = 8002,
+                           .max_queue = 4096,
+                           .grace_s = 30};
     ds__arena_init(&a->arena, cli_heap(), 0);
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--config=", 9) == 0) read_config(a, argv[i] + 9);

@@ -13,7 +13,7 @@ typedef struct serve_arguments {
     const char *repository, *bind, *api_keys, *tls_cert, *tls_key;
     ds__named_model models[SERVE_MAX_MODELS];
     size_t model_count;
-    int http_port, metrics_port; /* metrics_port -1: none of its own */
+    int http_port, grpc_port, metrics_port; /* -1: no gRPC; no port of the metrics' own */
     size_t max_queue, max_batch_tokens;
     uint32_t max_delay_us;
     int grace_s;
