@@ -1,0 +1,12 @@
+# Writes the descriptor sets given as SETS (a ;-list) into the C header OUT: one array each, and their list.
+set(text "/* Made from protos/ by cmake/Descriptors.cmake. */\n#include <stddef.h>\n")
+set(list "static const struct {\n    const unsigned char *data;\n    size_t size;\n} ds__descriptors[] = {\n")
+set(number 0)
+foreach(path IN LISTS SETS)
+  file(READ "${path}" bytes HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+  string(APPEND text "static const unsigned char descriptor_${number}[] = {${bytes}};\n")
+  string(APPEND list "    {descriptor_${number}, sizeof descriptor_${number}},\n")
+  math(EXPR number "${number} + 1")
+endforeach()
+file(WRITE "${OUT}" "${text}${list}};\n")
