@@ -393,7 +393,6 @@ static void a_flood_of_continuations(void **state) {
     open_client();
     h2_frame(&client, H2_HEADERS, 0, 1, block, size);
     h2_turns_for_ms(&client, 20);
-    h2_turns_for_ms(&client, 20);
     static char value[15000];
     memset(value, 'v', sizeof value - 1);
     size = h2_pack(block, (const char *[]){"x", value, NULL});
