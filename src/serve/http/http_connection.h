@@ -55,4 +55,14 @@ struct ds__http_server {
     ds__buffer log_line;
 };
 
+/* Starts reading. */
+void ds__connection_watch(ds__http_connection *c);
+/* Works through what is there until something has to be waited for. The connection may be gone afterwards. */
+void ds__connection_serve(ds__http_connection *c);
+/* Now and then: whether it is late or idle. It may be gone afterwards. */
+void ds__connection_tick(ds__http_connection *c);
+/* The client is gone, or shall be. A request that is under way keeps the memory until it comes back. */
+void ds__connection_close(ds__http_connection *c);
+void ds__connection_free(ds__http_connection *c);
+
 #endif
