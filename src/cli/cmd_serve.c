@@ -128,9 +128,11 @@ static int open_http(server *s) {
     if (ds__outbox_create(s->service, s->base, &s->outbox, &error) != DS_OK ||
         ds__http_server_create(s->service, s->base, s->outbox, &options, &s->http, &error) != DS_OK)
         return cli_fail_error(&error);
-    fprintf(stderr, "deepseek: REST on http%s://%s:%d", a->tls_cert ? "s" : "", a->bind, ds__http_server_port(s->http));
-    if (a->metrics_port >= 0) fprintf(stderr, ", metrics on port %d", ds__http_server_metrics_port(s->http));
-    fprintf(stderr, "; models are being loaded\n");
+    char metrics[48] = ""; /* one write: the loader's log must not come between */
+    if (a->metrics_port >= 0)
+        snprintf(metrics, sizeof metrics, ", metrics on port %d", ds__http_server_metrics_port(s->http));
+    fprintf(stderr, "deepseek: REST on http%s://%s:%d%s; models are being loaded\n", a->tls_cert ? "s" : "", a->bind,
+            ds__http_server_port(s->http), metrics);
     return CLI_DONE;
 }
 

@@ -210,14 +210,16 @@ static ds__serve_code admit(ds__call *call) {
         return ds__refuse(&r->error, DS__SERVE_UNAVAILABLE, "the server is about to stop; send the request again");
     }
     if (!r->tenant) r->tenant = &service->tenants.everybody;
-    ds__serve_code code = ds__service_resolve(service, r->model, r->version, &call->instance, &r->error);
+    ds__instance *instance;
+    ds__serve_code code = ds__service_resolve(service, r->model, r->version, &instance, &r->error);
     if (code != DS__SERVE_OK) return code;
     code = ds__tenant_admit(r->tenant, r->model, r->received_ns, &r->retry_after_s, &r->error);
     if (code != DS__SERVE_OK) {
         r->tenant->refused++;
         return code;
     }
-    call->instance->refs++;
+    call->instance = instance;
+    instance->refs++;
     call->accepted = true;
     r->model_version = call->instance->version;
     return DS__SERVE_OK;

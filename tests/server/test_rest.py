@@ -109,8 +109,8 @@ class Protocol(Case):
         answer = self.good(self.infer("seq", {"inputs": [text_input(*texts)]})).json
         outputs = {o["name"]: o["data"] for o in answer["outputs"]}
         for i, row in enumerate(program("classify", "bert_seq", *texts)):
-            self.assertEqual(outputs["label"][i], row["label"])
-            self.close([outputs["score"][i]], [row["score"]])
+            self.assertEqual(outputs["label"][i], row["labels"][0]["label"])
+            self.close([outputs["score"][i]], [row["labels"][0]["score"]])
 
     def test_outputs_by_name(self) -> None:
         body = {"inputs": [text_input("a")], "outputs": [{"name": "score"}, {"name": "label"}]}
@@ -131,7 +131,7 @@ class Protocol(Case):
 
     def test_a_large_request_is_split_and_comes_back_in_order(self) -> None:
         words = ["card", "transfer", "rate", "refund", "lost"]
-        texts = [" ".join(words[(i * k) % 5] for k in range(1, 2 + i % 40)) for i in range(3000)]
+        texts = [" ".join(words[(i * k * k + k) % 5] for k in range(1, 2 + i % 29)) for i in range(3000)]
         answer = self.good(self.infer("seq", {"inputs": [text_input(*texts)], "outputs": [{"name": "logits"}]})).json
         rows = answer["outputs"][0]["data"]
         width = answer["outputs"][0]["shape"][1]
@@ -158,7 +158,7 @@ class Protocol(Case):
                 output = self.good(self.infer("identity", body)).json["outputs"][0]
                 self.assertEqual((output["name"], output["shape"], output["datatype"]), ("OUTPUT_X", [1, 2], datatype))
                 self.assertEqual(output["data"], values)
-        body = {"inputs": [{"name": "B", "shape": [3], "datatype": "BYTES", "data": ["", "a\u0000\"\u00e9", "\ud83d\ude00"]}]}
+        body = {"inputs": [{"name": "B", "shape": [3], "datatype": "BYTES", "data": ["", "a\u0000\"\u00e9", "\U0001F600"]}]}
         self.assertEqual(self.good(self.infer("identity", body)).json["outputs"][0]["data"], body["inputs"][0]["data"])
 
     def test_every_datatype_as_binary(self) -> None:
@@ -245,10 +245,8 @@ class Protocol(Case):
             with self.subTest(model):
                 answer = self.good(self.server.ask("POST", "/v1/classify", {"model": model, "input": ["hello", "two"]})).json
                 for got, want in zip(answer["data"], program("classify", folder, "hello", "two")):
-                    self.assertEqual(got, sorted(got, key=lambda x: -x["score"]))
-                    self.assertIn(want["label"] if "label" in want else got[0]["label"], [x["label"] for x in got])
-                    if "score" in want:
-                        self.close([got[0]["score"]], [want["score"]])
+                    self.assertEqual([x["label"] for x in got], [x["label"] for x in want["labels"]])
+                    self.close([x["score"] for x in got], [x["score"] for x in want["labels"]])
         self.refused(self.server.ask("POST", "/v1/classify", {"model": "st", "input": "a"}), 400, "labels")
 
     def test_openapi_describes_every_route(self) -> None:
@@ -348,7 +346,7 @@ class Protocol(Case):
         mine = [line for line in lines if line.get("id") == "log-me"][0]
         self.assertEqual((mine["status"], mine["model"], mine["traceparent"]), (200, "st", trace))
         self.assertNotIn("secretword", json.dumps(lines))
-        self.assertFalse([line for line in lines if line["path"] == "/v2/health/live"])
+        self.assertFalse([line for line in lines if line["path"] == "/v2/health/live" and line["status"] == 200])
 
 
 class Versions(Case):
@@ -377,7 +375,7 @@ class Versions(Case):
         path = f"/v2/models/m/versions/{wanted}/infer" if wanted else "/v2/models/m/infer"
         return self.good(self.server.ask("POST", path, {"inputs": [text_input("a")]})).json["model_version"]
 
-    def test_the_life_of_versions(self) -> None:
+    def test_1_the_life_of_versions(self) -> None:
         self.assertEqual(self.version(), "2")  # the newest, at the start
         self.refused(self.admin("rollback"), 409, "before")
         self.assertEqual(self.good(self.admin("load", {"parameters": {"version": 1}})).json["version"], 1)
@@ -412,7 +410,7 @@ class Versions(Case):
         shutil.rmtree(self.repository / "m" / "4")
         self.good(self.admin("load", {"version": 2}))
 
-    def test_nothing_fails_while_versions_change(self) -> None:
+    def test_2_nothing_fails_while_versions_change(self) -> None:
         import threading
         done, failures, stop = [0], [], threading.Event()
 
@@ -453,7 +451,12 @@ class Limits(unittest.TestCase):
 
     def start(self, *arguments: object, **how) -> Server:
         server = Server(PROGRAM, *arguments, **how)
-        self.addCleanup(server.stop, 9)
+
+        def end() -> None:
+            code = server.stop(9)
+            self.assertIn(code, (0, -9), server.said)
+            self.assertNotIn("Sanitizer", server.said)
+        self.addCleanup(end)
         return server
 
     def keys(self, **changes: dict) -> "Path":
@@ -505,7 +508,7 @@ class Limits(unittest.TestCase):
     def test_a_full_queue_is_429_with_retry_after(self) -> None:
         import threading
         server = self.start("--model", f"a={MODELS / 'st_mean'}", "--max-queue", "8")
-        body = {"inputs": [text_input(*["Where is my card? " * 10] * 2000)]}
+        body = {"inputs": [text_input(*["Where is my card?"] * 4000)]}
         codes, retry = [], []
 
         def client() -> None:
@@ -524,7 +527,7 @@ class Limits(unittest.TestCase):
 
     def test_sigterm_finishes_what_runs(self) -> None:
         server = self.start("--model", f"a={MODELS / 'st_mean'}")
-        body = json.dumps({"inputs": [text_input(*["Where is my card? " * 10] * 4000)]}).encode()
+        body = json.dumps({"inputs": [text_input(*["Where is my card?"] * 16000)]}).encode()
         with server.connect() as busy, server.connect() as idle:
             idle.ask("GET", "/v2/health/live")
             busy.send(b"POST /v2/models/a/infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -538,7 +541,7 @@ class Limits(unittest.TestCase):
 
     def test_the_grace_ends(self) -> None:
         server = self.start("--model", f"a={MODELS / 'st_mean'}", "--grace-seconds", "0")
-        body = json.dumps({"inputs": [text_input(*["Where is my card? " * 20] * 16000)]}).encode()
+        body = json.dumps({"inputs": [text_input(*["Where is my card?"] * 16000)]}).encode()
         with server.connect() as busy:
             busy.send(b"POST /v2/models/a/infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             while server.metric("tenant_running") < 1:
