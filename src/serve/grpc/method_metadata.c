@@ -13,12 +13,24 @@ static void reply_bool(ds__grpc_exchange *exchange, bool value) {
     ds__grpc_reply(exchange, &answer);
 }
 
+/* Requests without a field of ours must still be messages. */
+static bool is_message(ds__grpc_exchange *exchange, const char *message) {
+    ds_error error = {DS_OK, ""};
+    ds__wire wire = ds__wire_of(exchange->message, message, &error);
+    while (ds__wire_next(&wire)) {}
+    if (ds__wire_ok(&wire)) return true;
+    ds__grpc_refuse_code(exchange, DS__SERVE_INVALID, &error);
+    return false;
+}
+
 static void server_live(ds__grpc_exchange *exchange) {
-    reply_bool(exchange, ds__serve_is_live(ds__grpc_binding_of(exchange)->service));
+    if (is_message(exchange, "ServerLiveRequest"))
+        reply_bool(exchange, ds__serve_is_live(ds__grpc_binding_of(exchange)->service));
 }
 
 static void server_ready(ds__grpc_exchange *exchange) {
-    reply_bool(exchange, ds__serve_is_ready(ds__grpc_binding_of(exchange)->service));
+    if (is_message(exchange, "ServerReadyRequest"))
+        reply_bool(exchange, ds__serve_is_ready(ds__grpc_binding_of(exchange)->service));
 }
 
 /* "No" is an answer also for a model that is not there: clients ask this in a loop until one is. */
@@ -33,6 +45,7 @@ static void model_ready(ds__grpc_exchange *exchange) {
 static void server_metadata(ds__grpc_exchange *exchange) {
     static const char *const extensions[] = {"model_repository", "model_configuration", "statistics", "parameters"};
     ds__buffer answer;
+    if (!is_message(exchange, "ServerMetadataRequest")) return;
     ds__grpc_answer_init(exchange, &answer);
     ds__wire_put_text(&answer, 1, "deepseek");
     ds__wire_put_text(&answer, 2, ds_version());
