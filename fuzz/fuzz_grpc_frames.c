@@ -1,5 +1,5 @@
-/* Arbitrary bytes on a connection, behind the client's greeting: frames, headers, messages.  Methods answer at once, later
- * or never; whatever comes, everything is over once the connection is, and no memory is left. */
+/* Arbitrary bytes on a connection, behind the client's greeting: frames, headers, messages.  Methods answer at once,
+ * later or never; whatever comes, everything is over once the connection is, and no memory is left. */
 #include <event2/event.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -64,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int ends[2];
     ds__heap_init(&heap, NULL, 64 << 20);
     struct event_base *base = event_base_new();
-    ds__grpc_options options = {.bind = "127.0.0.1", .methods = methods, .method_count = 3,
-                                .max_message_bytes = 1 << 20, .max_connections = 4};
+    ds__grpc_options options = {
+        .bind = "127.0.0.1", .methods = methods, .method_count = 3, .max_message_bytes = 1 << 20, .max_connections = 4};
     FUZZ_CHECK(base && ds__grpc_server_create(&heap, base, &options, &server, NULL) == DS_OK);
     FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
     ds__grpc_connection_open(server, ends[0]);

@@ -1,5 +1,6 @@
-/* Arbitrary bytes as a ModelInferRequest: what is taken lies inside of the message or of the request's own memory, has as
- * many elements as its shape, and comes back the same when it is written as an answer and read as raw contents again. */
+/* Arbitrary bytes as a ModelInferRequest: what is taken lies inside of the message or of the request's own memory, has
+ * as many elements as its shape, and comes back the same when it is written as an answer and read as raw contents
+ * again. */
 #include "fuzz.h"
 #include "serve/grpc/infer_message.h"
 #include "serve/grpc/wire.h"
@@ -62,8 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (size_t i = 0; i < request.input_count; i++) touch(&request.inputs[i], data, size);
         write_and_read(&request, &heap);
     } else {
-        FUZZ_CHECK(error.message[0] && (code == DS__SERVE_INVALID || code == DS__SERVE_TOO_LARGE ||
-                                        code == DS__SERVE_QUEUE_FULL));
+        FUZZ_CHECK(error.message[0] &&
+                   (code == DS__SERVE_INVALID || code == DS__SERVE_TOO_LARGE || code == DS__SERVE_QUEUE_FULL));
     }
     ds__arena_deinit(&request.arena);
     FUZZ_CHECK(heap.bytes == 0);

@@ -337,11 +337,12 @@ bool ds__grpc_call_unhold(ds__grpc_call *call) {
     consume(call, taken);
     call->held_at += taken;
     if (taken < rest.size) {
-        if (call->held_at < call->held.size / 2) return taken > 0;
-        memmove(call->held.data, call->held.data + call->held_at, rest.size - taken);
-        call->held.size = rest.size - taken;
-        call->held_at = 0;
-        return true;
+        if (taken && call->held_at >= call->held.size / 2) { /* what was taken makes room for what comes */
+            memmove(call->held.data, call->held.data + call->held_at, rest.size - taken);
+            call->held.size = rest.size - taken;
+            call->held_at = 0;
+        }
+        return taken > 0;
     }
     forget_held(call);
     if (call->input_ended) last_message(call);
