@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "serve/service_internal.h"
 
-enum { MEASURED_TEXT = 32, MEASURED_FROM = 64, MEASURED_TO = 1024 };
+enum { MEASURED_TEXT = 32, MEASURED_FROM = 64, MEASURED_TO = 1024, MEASURED_RUNS = 4 };
 
 static const uint64_t MEASURED_NS = 2000000000u; /* a large model is not measured to the end */
 
@@ -54,9 +54,13 @@ static ds_status measure(ds__instance *instance, trial *t, size_t length, ds_err
     size_t sizes[8], count = 0;
     uint64_t start = ds__clock_ns();
     for (size_t tokens = MEASURED_FROM; tokens <= MEASURED_TO; tokens *= 2) {
-        double warm, speed;
-        ds_status status = trial_run(instance, t, tokens, length, &warm, error); /* plans and touches memory */
-        if (status == DS_OK) status = trial_run(instance, t, tokens, length, &speed, error);
+        double speed = 0, once;
+        ds_status status = DS_OK;
+        /* The first run also plans and touches memory; the best of the others counts, since others use the machine. */
+        for (int i = 0; status == DS_OK && i < MEASURED_RUNS; i++) {
+            status = trial_run(instance, t, tokens, length, &once, error);
+            if (i && status == DS_OK && once > speed) speed = once;
+        }
         if (status == DS_MEMORY_LIMIT && count) break;
         if (status != DS_OK) return status;
         sizes[count] = tokens;

@@ -22,7 +22,7 @@ from pathlib import Path
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/deepseek"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = ROOT / "tests" / "data" / "models"
-COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "report", "quantize", "bench", "inspect", "serve", "kernels")
+COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "report", "quantize", "bench", "inspect", "serve", "models", "kernels")
 BATCH = 512  # texts that the program reads ahead
 WAIT_S = 60  # for anything that should be immediate
 
