@@ -108,11 +108,13 @@ class Server:
 
     def __init__(self, program: str, *arguments: object, ready: bool = True) -> None:
         self.log = tempfile.NamedTemporaryFile(prefix="access", suffix=".jsonl")
-        self.process = subprocess.Popen([program, "serve", "--http-port", "0", "--metrics-port", "0", *map(str, arguments)],
+        self.process = subprocess.Popen([program, "serve", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0",
+                                         *map(str, arguments)],
                                         stdout=self.log, stderr=subprocess.PIPE)
         self.said = ""
         found = self.wait_for(r"REST on https?://\S+:(\d+), metrics on port (\d+)")
         self.port, self.metrics_port = int(found[1]), int(found[2])
+        self.grpc_port = int(self.wait_for(r"gRPC[^\n]* on \S+:(\d+)")[1])
         if ready:
             self.wait_for(r"deepseek: ready")
 

@@ -452,6 +452,7 @@ void ds__grpc_push(ds__grpc_exchange *exchange, ds__buffer *answer) {
         ds__buffer_append(&exchange->reply, answer->data, answer->size);
         ds__buffer_deinit(answer);
     } else {
+        ds__buffer_deinit(&exchange->reply); /* of what was sent before */
         exchange->reply = *answer;
     }
     wake(exchange->call);

@@ -3,6 +3,7 @@
 
 #include <strings.h>
 
+#include "base/error.h"
 #include "serve/grpc/wire.h"
 
 #define DS__GRPC_METHOD(name) extern const ds__grpc_method ds__grpc_##name;
@@ -37,6 +38,15 @@ bool ds__grpc_who(ds__grpc_exchange *exchange, ds__tenant **out) {
         ds__serve_authenticate(ds__grpc_binding_of(exchange)->service, ds__grpc_key(exchange), out, &error);
     if (code == DS__SERVE_OK) return true;
     ds__grpc_refuse_code(exchange, code, &error);
+    return false;
+}
+
+bool ds__grpc_may_use(ds__grpc_exchange *exchange, const ds__tenant *tenant, ds__str model) {
+    if (ds__serve_may_use(ds__grpc_binding_of(exchange)->service, tenant, model)) return true;
+    ds_error error;
+    (void)ds__fail(&error, DS_INVALID_ARGUMENT, "the tenant \"%s\" may not use the model \"%.*s\"",
+                   ds__tenant_name(tenant), DS_STR_ARG(model));
+    ds__grpc_refuse_code(exchange, DS__SERVE_DENIED, &error);
     return false;
 }
 

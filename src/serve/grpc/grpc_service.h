@@ -19,6 +19,8 @@ static inline const ds__grpc_binding *ds__grpc_binding_of(const ds__grpc_exchang
 void ds__grpc_refuse_code(ds__grpc_exchange *exchange, ds__serve_code code, const ds_error *error);
 /* Who asks. false: refused, the exchange has ended. */
 bool ds__grpc_who(ds__grpc_exchange *exchange, ds__tenant **out) DS_MUST_CHECK;
+/* false: the model is not that tenant's; refused, the exchange has ended. */
+bool ds__grpc_may_use(ds__grpc_exchange *exchange, const ds__tenant *tenant, ds__str model) DS_MUST_CHECK;
 /* The key in the metadata, as ds__serve_authenticate wants it. */
 ds__str ds__grpc_key(const ds__grpc_exchange *exchange);
 

@@ -62,6 +62,7 @@ static void describe(ds__grpc_exchange *exchange, const char *message,
     ds__grpc_subject model;
     ds__serve_description about;
     if (!ds__grpc_who(exchange, &tenant) || !ds__grpc_subject_of(exchange, message, &model)) return;
+    if (!ds__grpc_may_use(exchange, tenant, model.name)) return;
     ds__arena_init(&arena, exchange->heap, 0);
     ds__serve_code code =
         ds__serve_describe(ds__grpc_binding_of(exchange)->service, model.name, model.version, &arena, &about, &error);
@@ -184,12 +185,14 @@ static void model_statistics(ds__grpc_exchange *exchange) {
     ds__serve_statistics *found;
     size_t count;
     if (!ds__grpc_who(exchange, &tenant) || !ds__grpc_subject_of(exchange, "ModelStatisticsRequest", &model)) return;
+    ds__service *service = ds__grpc_binding_of(exchange)->service;
+    if (model.name.size && !ds__grpc_may_use(exchange, tenant, model.name)) return;
     ds__arena_init(&arena, exchange->heap, 0);
-    ds__serve_code code = ds__serve_get_statistics(ds__grpc_binding_of(exchange)->service, model.name, model.version,
-                                                   &arena, &found, &count, &error);
+    ds__serve_code code = ds__serve_get_statistics(service, model.name, model.version, &arena, &found, &count, &error);
     ds__buffer answer;
     ds__grpc_answer_init(exchange, &answer);
-    for (size_t i = 0; code == DS__SERVE_OK && i < count; i++) put_statistics(&answer, &found[i]);
+    for (size_t i = 0; code == DS__SERVE_OK && i < count; i++)
+        if (ds__serve_may_use(service, tenant, found[i].name)) put_statistics(&answer, &found[i]);
     ds__arena_deinit(&arena);
     if (code == DS__SERVE_OK) {
         ds__grpc_reply(exchange, &answer);

@@ -29,12 +29,13 @@ static void repository_index(ds__grpc_exchange *exchange) {
     while (ds__wire_next(&wire))
         if (wire.field == 2) ready = ds__wire_bool(&wire, "ready");
     ds__arena_init(&arena, exchange->heap, 0);
+    ds__service *service = ds__grpc_binding_of(exchange)->service;
     ds__serve_code code = DS__SERVE_INVALID;
-    if (ds__wire_ok(&wire))
-        code = ds__serve_index(ds__grpc_binding_of(exchange)->service, ready, &arena, &entries, &count, &error);
+    if (ds__wire_ok(&wire)) code = ds__serve_index(service, ready, &arena, &entries, &count, &error);
     ds__buffer answer;
     ds__grpc_answer_init(exchange, &answer);
-    for (size_t i = 0; code == DS__SERVE_OK && i < count; i++) put_entry(&answer, &entries[i]);
+    for (size_t i = 0; code == DS__SERVE_OK && i < count; i++)
+        if (ds__serve_may_use(service, tenant, entries[i].name)) put_entry(&answer, &entries[i]);
     ds__arena_deinit(&arena);
     if (code == DS__SERVE_OK) {
         ds__grpc_reply(exchange, &answer);
