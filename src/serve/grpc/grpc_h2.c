@@ -57,11 +57,16 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_size,
-                     const uint8_t *value, size_t value_size, uint8_t flags, void *user) {
+static ds__str text_of(nghttp2_rcbuf *buffer) {
+    nghttp2_vec vec = nghttp2_rcbuf_get_buf(buffer);
+    return (ds__str){(const char *)vec.base, vec.len};
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
+                     uint8_t flags, void *user) {
     ds__grpc_call *call = call_of(session, frame->hd.stream_id);
     if (!call || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0; /* a request's trailers say nothing */
-    ds__grpc_call_header(call, (ds__str){(const char *)name, name_size}, (ds__str){(const char *)value, value_size});
+    ds__grpc_call_header(call, text_of(name), text_of(value));
     return 0;
 }
 
@@ -120,7 +125,7 @@ ds_status ds__grpc_h2_init(ds__grpc_server *server, ds_error *error) {
     nghttp2_session_callbacks *callbacks = server->callbacks;
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);

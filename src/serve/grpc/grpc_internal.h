@@ -147,8 +147,6 @@ long ds__grpc_socket_write(ds__grpc_connection *connection, const void *data, si
 
 /* grpc_call.c */
 ds__grpc_call *ds__grpc_call_open(ds__grpc_connection *connection, int32_t stream);
-void ds__grpc_call_header(ds__grpc_call *call, ds__str name, ds__str value);
-void ds__grpc_call_begin(ds__grpc_call *call); /* the headers are complete */
 void ds__grpc_call_data(ds__grpc_call *call, const void *data, size_t size);
 void ds__grpc_call_end_input(ds__grpc_call *call);
 void ds__grpc_call_closed(ds__grpc_call *call); /* its stream is gone */
@@ -160,6 +158,13 @@ void ds__grpc_call_tick(ds__grpc_call *call, uint64_t now);
 void ds__grpc_call_abort(ds__grpc_call *call, int code, const char *format, ...) DS_PRINTF(3, 4);
 /* Called when the last frames of the call are made. */
 ssize_t ds__grpc_call_read(ds__grpc_call *call, uint8_t *out, size_t room, uint32_t *flags);
+
+/* grpc_headers.c */
+void ds__grpc_call_header(ds__grpc_call *call, ds__str name, ds__str value);
+void ds__grpc_call_begin(ds__grpc_call *call);     /* the headers are complete */
+void ds__grpc_submit_answers(ds__grpc_call *call); /* headers, and data as they come */
+void ds__grpc_submit_status(ds__grpc_call *call);  /* the status in the only headers: there is no answer */
+void ds__grpc_submit_trailer(ds__grpc_call *call);
 
 /* grpc_input.c: the bytes of a call to messages */
 typedef enum ds__grpc_fed { DS__GRPC_FED_MORE, DS__GRPC_FED_MESSAGE, DS__GRPC_FED_FAILED } ds__grpc_fed;
