@@ -47,8 +47,9 @@ static void watch(ds__grpc_exchange *exchange) {
     }
 }
 
-static const ds__grpc_method unary = {"/u", DS__GRPC_UNARY, handle}, streaming = {"/s", DS__GRPC_STREAM, handle},
-                             watching = {"/w", DS__GRPC_WATCH, watch};
+static const ds__grpc_method unary = {.path = "/u", .kind = DS__GRPC_UNARY, .handle = handle},
+                             streaming = {.path = "/s", .kind = DS__GRPC_STREAM, .handle = handle},
+                             watching = {.path = "/w", .kind = DS__GRPC_WATCH, .handle = watch};
 static const ds__grpc_method *const methods[] = {&unary, &streaming, &watching};
 
 /* The client takes what it is sent. */
@@ -68,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         .bind = "127.0.0.1", .methods = methods, .method_count = 3, .max_message_bytes = 1 << 20, .max_connections = 4};
     FUZZ_CHECK(base && ds__grpc_server_create(&heap, base, &options, &server, NULL) == DS_OK);
     FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    ds__grpc_connection_open(server, ends[0]);
+    ds__grpc_connection_open(server, ends[0], &(struct sockaddr){.sa_family = AF_UNIX});
     held_count = 0;
     /* The first byte says in which pieces the rest arrives. */
     size_t step = size && data[0] ? data[0] : 65536;

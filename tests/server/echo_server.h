@@ -70,9 +70,10 @@ static inline void echo_watch(ds__grpc_exchange *exchange) {
     }
 }
 
-static const ds__grpc_method echo_unary = {"/test.Echo/Unary", DS__GRPC_UNARY, echo_handle};
-static const ds__grpc_method echo_stream = {"/test.Echo/Stream", DS__GRPC_STREAM, echo_handle};
-static const ds__grpc_method echo_watching = {"/test.Echo/Watch", DS__GRPC_WATCH, echo_watch};
+static const ds__grpc_method echo_unary = {.path = "/test.Echo/Unary", .kind = DS__GRPC_UNARY, .handle = echo_handle};
+static const ds__grpc_method echo_stream = {
+    .path = "/test.Echo/Stream", .kind = DS__GRPC_STREAM, .handle = echo_handle};
+static const ds__grpc_method echo_watching = {.path = "/test.Echo/Watch", .kind = DS__GRPC_WATCH, .handle = echo_watch};
 static const ds__grpc_method *const echo_methods[] = {&echo_unary, &echo_stream, &echo_watching};
 
 /* options: what differs from the usual, or NULL. */

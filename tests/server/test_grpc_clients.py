@@ -224,6 +224,20 @@ class Clients(Case):
         with self.fails("NOT_FOUND", "none"):
             self.client.load_model("none")
 
+    def test_the_access_log(self) -> None:
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        self.client.infer("c", [texts("secret words")], request_id="log-1", headers={"traceparent": trace})
+        with self.fails("NOT_FOUND"):
+            self.client.infer("none", [texts("secret words")], request_id="log-2")
+        self.client.is_server_live()
+        lines = self.server.access()
+        self.assertNotIn("secret", json.dumps(lines))
+        good, bad = ([line for line in lines if line.get("id") == name][-1] for name in ("log-1", "log-2"))
+        self.assertEqual((good["method"], good["path"], good["status"], good["model"], good["traceparent"], good["tokens"] > 2),
+                         ("gRPC", "/inference.GRPCInferenceService/ModelInfer", 0, "c", trace, True))
+        self.assertEqual((bad["status"], bad["model"]), (5, "none"))
+        self.assertFalse([line for line in lines if line["path"].endswith("ServerLive")])
+
     def test_statistics_count(self) -> None:
         def count() -> int:
             return self.client.get_inference_statistics("c").model_stats[0].inference_stats.success.count

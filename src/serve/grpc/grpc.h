@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/str.h"
 
 struct event_base;
 struct ssl_ctx_st;
@@ -25,6 +26,9 @@ typedef struct ds__grpc_options {
     size_t max_connections;   /* more are closed as they come */
     uint32_t stall_ms;        /* how long a handshake, a message or a full socket may stand still; 0: 60 s */
     uint32_t idle_ms;         /* then the client is asked whether it is there, and has stall_ms to answer; 0: 120 s */
+    /* The access log: a line of JSON for each message and its answer, without its end; NULL: none. */
+    void (*log)(void *log_user, ds__str line);
+    void *log_user;
 } ds__grpc_options;
 
 /* What is buffered for clients counts in `heap`, whose limit thereby is the limit of it. */

@@ -69,6 +69,7 @@ static void begin_exchange(ds__grpc_call *call) {
     exchange->authorization = ds__str_of(call->authorization);
     exchange->deadline_ns = call->deadline_ns;
     exchange->call = call;
+    exchange->started_ns = ds__clock_ns();
     ds__buffer_init(&exchange->reply, server->heap);
     ds__grpc_input_take(call, exchange);
     if (call->last)
@@ -235,6 +236,7 @@ void ds__grpc_call_abort(ds__grpc_call *call, int code, const char *format, ...)
     vsnprintf(call->sentence, sizeof call->sentence, format, arguments);
     va_end(arguments);
     ds__grpc_input_reset(call);
+    if (!call->first) ds__grpc_log(call, NULL, code);
     drop_exchanges(call);
     wake(call);
 }
@@ -248,6 +250,7 @@ void ds__grpc_call_closed(ds__grpc_call *call) {
     if (call->next) call->next->previous = call->previous;
     connection->call_count--;
     forget_held(call);
+    if (!call->finished) call->code = DS__GRPC_CANCELLED; /* for the log: the client has left */
     call->connection = NULL;
     call->finished = true;
     if (call->has_timer) event_del(&call->deadline_timer);
@@ -260,6 +263,7 @@ void ds__grpc_call_closed(ds__grpc_call *call) {
 static void settle(ds__grpc_exchange *exchange) {
     ds__grpc_call *call = exchange->call;
     exchange->ended = true;
+    ds__grpc_log(call, exchange, exchange->dropped || exchange->refused ? call->code : DS__GRPC_OK);
     wipe_body(exchange);
     if (!exchange->dropped) {
         wake(call);

@@ -38,8 +38,16 @@ struct ds__grpc_exchange {
     void *own;
     void (*cancel)(ds__grpc_exchange *exchange);
 
+    /* The method's too: what the access log says besides; the texts lie in the message or live longer than it. */
+    struct {
+        const char *tenant; /* NULL: nobody was asked for */
+        ds__str model, id;
+        size_t tokens;
+    } about;
+
     /* The transport's. */
     ds__grpc_call *call;
+    uint64_t started_ns;
     ds__grpc_exchange *next; /* of the call, in the order of arrival, which is the order of answers */
     char *body;              /* the message's memory */
     size_t body_bytes;
@@ -58,6 +66,7 @@ struct ds__grpc_method {
     const char *path; /* "/package.Service/Method" */
     ds__grpc_kind kind;
     void (*handle)(ds__grpc_exchange *exchange);
+    bool quiet; /* good answers are not logged: probes ask all the time */
 };
 
 /* An empty answer to write a message into. */

@@ -1,6 +1,8 @@
 /* A connection: its socket, what waits to be sent, its place in time. */
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,7 +44,20 @@ static void on_writable(evutil_socket_t fd, short what, void *argument) {
         ds__grpc_connection_flush(connection);
 }
 
-void ds__grpc_connection_open(ds__grpc_server *server, int fd) {
+static void keep_address(ds__grpc_connection *connection, const struct sockaddr *address) {
+    char host[INET6_ADDRSTRLEN] = "";
+    if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(connection->remote, sizeof connection->remote, "[%s]:%d", host, ntohs(v6->sin6_port));
+    } else if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(connection->remote, sizeof connection->remote, "%s:%d", host, ntohs(v4->sin_port));
+    }
+}
+
+void ds__grpc_connection_open(ds__grpc_server *server, int fd, const struct sockaddr *address) {
     int one = 1;
     ds__grpc_connection *connection = ds__alloc_zeroed(server->heap, sizeof *connection);
     if (!connection) {
@@ -52,6 +67,7 @@ void ds__grpc_connection_open(ds__grpc_server *server, int fd) {
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     connection->server = server;
     connection->fd = fd;
+    keep_address(connection, address);
     connection->opened_ns = connection->heard_ns = connection->credit_ns = ds__clock_ns();
     ds__buffer_init(&connection->out, server->heap);
     event_assign(&connection->readable, server->base, fd, EV_READ | EV_PERSIST, on_readable, connection);

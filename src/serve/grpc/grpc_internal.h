@@ -86,6 +86,7 @@ struct ds__grpc_connection {
     ds__grpc_connection *next_dirty;
     int fd;
     struct ssl_st *tls; /* NULL: plain */
+    char remote[64];    /* the client's address, for the log */
     struct event readable, writable;
     nghttp2_session *session; /* NULL: nothing was heard yet */
     ds__buffer out;           /* frames for the socket, from out_sent on; without memory while there are none */
@@ -110,7 +111,9 @@ struct ds__grpc_server {
     struct event *tick, *flush;
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *h2_options;
-    char *in;         /* [DS__GRPC_IN] what is read from any socket, until nghttp2 has taken it */
+    char *in; /* [DS__GRPC_IN] what is read from any socket, until nghttp2 has taken it */
+    ds__buffer log_line;
+    char log_time[32];
     ds__buffer spare; /* the `out` of a connection that has nothing to send */
     z_stream *deflaters[2];
     ds__grpc_connection *connections, *dirty, *flushing;
@@ -124,7 +127,8 @@ struct ds__grpc_server {
 void ds__grpc_connection_touch(ds__grpc_connection *connection);
 
 /* grpc_connection.c */
-void ds__grpc_connection_open(ds__grpc_server *server, int fd);  /* takes the descriptor, whatever happens */
+void ds__grpc_connection_open(ds__grpc_server *server, int fd,
+                              const struct sockaddr *address);   /* takes the descriptor, whatever happens */
 void ds__grpc_connection_close(ds__grpc_connection *connection); /* not from inside nghttp2: that sets `closing` */
 void ds__grpc_connection_drain(ds__grpc_connection *connection);
 void ds__grpc_connection_tick(ds__grpc_connection *connection, uint64_t now);
@@ -175,6 +179,11 @@ void ds__grpc_input_take(ds__grpc_call *call, ds__grpc_exchange *exchange);
 void ds__grpc_input_reset(ds__grpc_call *call);
 /* Puts the head before a message of an answer, compressed if the call's answers are and it pays. false: no memory. */
 bool ds__grpc_frame(ds__grpc_call *call, ds__buffer *answer) DS_MUST_CHECK;
+
+/* grpc_log.c */
+void ds__grpc_log_tell_time(ds__grpc_server *server);
+/* A line about the exchange, or with NULL about a call that came to none. */
+void ds__grpc_log(ds__grpc_call *call, const ds__grpc_exchange *exchange, int code);
 
 /* grpc_text.c: values of headers */
 bool ds__grpc_parse_timeout(ds__str text, uint64_t *nanoseconds) DS_MUST_CHECK;

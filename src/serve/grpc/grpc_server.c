@@ -37,6 +37,7 @@ static void on_flush(evutil_socket_t fd, short what, void *argument) {
 static void on_tick(evutil_socket_t fd, short what, void *argument) {
     ds__grpc_server *server = argument;
     uint64_t now = ds__clock_ns();
+    ds__grpc_log_tell_time(server);
     for (ds__grpc_connection *connection = server->connections; connection; connection = connection->next)
         ds__grpc_connection_tick(connection, now);
     if (server->listener && !server->draining) evconnlistener_enable(server->listener);
@@ -48,7 +49,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     if (server->connection_count >= server->options.max_connections)
         close(fd);
     else
-        ds__grpc_connection_open(server, fd);
+        ds__grpc_connection_open(server, fd, address);
 }
 
 /* No descriptor is left, as a rule: the next tick tries again, instead of every turn of the base. */
@@ -104,6 +105,8 @@ ds_status ds__grpc_server_create(ds__heap *heap, struct event_base *base, const 
     if (!server->options.stall_ms) server->options.stall_ms = DEFAULT_STALL_MS;
     if (!server->options.idle_ms) server->options.idle_ms = DEFAULT_IDLE_MS;
     ds__buffer_init(&server->spare, heap);
+    ds__buffer_init(&server->log_line, heap);
+    ds__grpc_log_tell_time(server);
     ds_status status = start(server, error);
     if (status != DS_OK) {
         ds__grpc_server_destroy(server);
@@ -149,6 +152,7 @@ void ds__grpc_server_destroy(ds__grpc_server *server) {
     nghttp2_session_callbacks_del(server->callbacks);
     nghttp2_option_del(server->h2_options);
     ds__buffer_deinit(&server->spare);
+    ds__buffer_deinit(&server->log_line);
     ds__free(server->heap, server->in, DS__GRPC_IN);
     ds__free(server->heap, server, sizeof *server);
 }

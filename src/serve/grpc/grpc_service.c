@@ -36,7 +36,10 @@ bool ds__grpc_who(ds__grpc_exchange *exchange, ds__tenant **out) {
     ds_error error = {DS_OK, ""};
     ds__serve_code code =
         ds__serve_authenticate(ds__grpc_binding_of(exchange)->service, ds__grpc_key(exchange), out, &error);
-    if (code == DS__SERVE_OK) return true;
+    if (code == DS__SERVE_OK) {
+        exchange->about.tenant = ds__tenant_name(*out);
+        return true;
+    }
     ds__grpc_refuse_code(exchange, code, &error);
     return false;
 }

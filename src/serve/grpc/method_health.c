@@ -88,5 +88,7 @@ static void health_watch(ds__grpc_exchange *exchange) {
     tell(self);
 }
 
-const ds__grpc_method ds__grpc_health_check = {"/grpc.health.v1.Health/Check", DS__GRPC_UNARY, health_check};
-const ds__grpc_method ds__grpc_health_watch = {"/grpc.health.v1.Health/Watch", DS__GRPC_WATCH, health_watch};
+const ds__grpc_method ds__grpc_health_check = {
+    .path = "/grpc.health.v1.Health/Check", .kind = DS__GRPC_UNARY, .handle = health_check, .quiet = true};
+const ds__grpc_method ds__grpc_health_watch = {
+    .path = "/grpc.health.v1.Health/Watch", .kind = DS__GRPC_WATCH, .handle = health_watch, .quiet = true};

@@ -37,7 +37,10 @@ static void start(ds__grpc_exchange *exchange, void (*done)(ds__serve_request *r
     request->transport = DS__SERVE_GRPC;
     request->deadline_ns = exchange->deadline_ns;
     ds__serve_code code = ds__serve_authenticate(binding->service, ds__grpc_key(exchange), &request->tenant, &error);
+    if (code == DS__SERVE_OK) exchange->about.tenant = ds__tenant_name(request->tenant);
     if (code == DS__SERVE_OK) code = ds__infer_decode(exchange->message, request, &error);
+    exchange->about.model = request->model;
+    exchange->about.id = request->id;
     if (code == DS__SERVE_OK) {
         exchange->own = request;
         exchange->cancel = cancel;
@@ -53,6 +56,7 @@ static void start(ds__grpc_exchange *exchange, void (*done)(ds__serve_request *r
 static void infer_done(ds__serve_request *request) {
     ds__grpc_exchange *exchange = request->own;
     exchange->cancel = NULL;
+    exchange->about.tokens = request->tokens;
     if (request->code == DS__SERVE_OK && is_too_large(request, &request->error)) request->code = DS__SERVE_TOO_LARGE;
     if (request->code == DS__SERVE_OK) {
         ds__buffer answer;
@@ -70,7 +74,8 @@ static void infer_done(ds__serve_request *request) {
 
 static void infer(ds__grpc_exchange *exchange) { start(exchange, infer_done, ds__grpc_refuse_code); }
 
-const ds__grpc_method ds__grpc_model_infer = {"/inference.GRPCInferenceService/ModelInfer", DS__GRPC_UNARY, infer};
+const ds__grpc_method ds__grpc_model_infer = {
+    .path = "/inference.GRPCInferenceService/ModelInfer", .kind = DS__GRPC_UNARY, .handle = infer};
 
 /* ---- the stream: an error is an answer, and the next request goes on ---- */
 
@@ -100,6 +105,7 @@ static void put_final(ds__buffer *answer) {
 static void stream_done(ds__serve_request *request) {
     ds__grpc_exchange *exchange = request->own;
     exchange->cancel = NULL;
+    exchange->about.tokens = request->tokens;
     if (request->code == DS__SERVE_OK && is_too_large(request, &request->error)) request->code = DS__SERVE_TOO_LARGE;
     if (request->code != DS__SERVE_OK) {
         ds_error error = request->error;
@@ -122,5 +128,5 @@ static void stream_done(ds__serve_request *request) {
 
 static void stream_infer(ds__grpc_exchange *exchange) { start(exchange, stream_done, stream_refused); }
 
-const ds__grpc_method ds__grpc_model_stream_infer = {"/inference.GRPCInferenceService/ModelStreamInfer",
-                                                     DS__GRPC_STREAM, stream_infer};
+const ds__grpc_method ds__grpc_model_stream_infer = {
+    .path = "/inference.GRPCInferenceService/ModelStreamInfer", .kind = DS__GRPC_STREAM, .handle = stream_infer};

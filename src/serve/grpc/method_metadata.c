@@ -202,17 +202,19 @@ static void model_statistics(ds__grpc_exchange *exchange) {
     }
 }
 
-const ds__grpc_method ds__grpc_server_live = {"/inference.GRPCInferenceService/ServerLive", DS__GRPC_UNARY,
-                                              server_live};
-const ds__grpc_method ds__grpc_server_ready = {"/inference.GRPCInferenceService/ServerReady", DS__GRPC_UNARY,
-                                               server_ready};
-const ds__grpc_method ds__grpc_model_ready = {"/inference.GRPCInferenceService/ModelReady", DS__GRPC_UNARY,
-                                              model_ready};
-const ds__grpc_method ds__grpc_server_metadata = {"/inference.GRPCInferenceService/ServerMetadata", DS__GRPC_UNARY,
-                                                  server_metadata};
-const ds__grpc_method ds__grpc_model_metadata = {"/inference.GRPCInferenceService/ModelMetadata", DS__GRPC_UNARY,
-                                                 model_metadata};
-const ds__grpc_method ds__grpc_model_config = {"/inference.GRPCInferenceService/ModelConfig", DS__GRPC_UNARY,
-                                               model_config};
-const ds__grpc_method ds__grpc_model_statistics = {"/inference.GRPCInferenceService/ModelStatistics", DS__GRPC_UNARY,
-                                                   model_statistics};
+const ds__grpc_method ds__grpc_server_live = {
+    .path = "/inference.GRPCInferenceService/ServerLive", .kind = DS__GRPC_UNARY, .handle = server_live, .quiet = true};
+const ds__grpc_method ds__grpc_server_ready = {.path = "/inference.GRPCInferenceService/ServerReady",
+                                               .kind = DS__GRPC_UNARY,
+                                               .handle = server_ready,
+                                               .quiet = true};
+const ds__grpc_method ds__grpc_model_ready = {
+    .path = "/inference.GRPCInferenceService/ModelReady", .kind = DS__GRPC_UNARY, .handle = model_ready, .quiet = true};
+const ds__grpc_method ds__grpc_server_metadata = {
+    .path = "/inference.GRPCInferenceService/ServerMetadata", .kind = DS__GRPC_UNARY, .handle = server_metadata};
+const ds__grpc_method ds__grpc_model_metadata = {
+    .path = "/inference.GRPCInferenceService/ModelMetadata", .kind = DS__GRPC_UNARY, .handle = model_metadata};
+const ds__grpc_method ds__grpc_model_config = {
+    .path = "/inference.GRPCInferenceService/ModelConfig", .kind = DS__GRPC_UNARY, .handle = model_config};
+const ds__grpc_method ds__grpc_model_statistics = {
+    .path = "/inference.GRPCInferenceService/ModelStatistics", .kind = DS__GRPC_UNARY, .handle = model_statistics};

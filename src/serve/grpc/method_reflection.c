@@ -114,7 +114,9 @@ static void reflect(ds__grpc_exchange *exchange) {
 }
 
 /* Both names are in use; the messages are the same. */
-const ds__grpc_method ds__grpc_reflection_v1 = {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-                                                DS__GRPC_STREAM, reflect};
-const ds__grpc_method ds__grpc_reflection_v1alpha = {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-                                                     DS__GRPC_STREAM, reflect};
+const ds__grpc_method ds__grpc_reflection_v1 = {
+    .path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", .kind = DS__GRPC_STREAM, .handle = reflect};
+const ds__grpc_method ds__grpc_reflection_v1alpha = {
+    .path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    .kind = DS__GRPC_STREAM,
+    .handle = reflect};

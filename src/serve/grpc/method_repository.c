@@ -155,9 +155,9 @@ static void model_unload(ds__grpc_exchange *exchange) {
     begin_change(exchange, DS__SERVE_UNLOAD, "RepositoryModelUnloadRequest");
 }
 
-const ds__grpc_method ds__grpc_repository_index = {"/inference.GRPCInferenceService/RepositoryIndex", DS__GRPC_UNARY,
-                                                   repository_index};
-const ds__grpc_method ds__grpc_repository_model_load = {"/inference.GRPCInferenceService/RepositoryModelLoad",
-                                                        DS__GRPC_UNARY, model_load};
-const ds__grpc_method ds__grpc_repository_model_unload = {"/inference.GRPCInferenceService/RepositoryModelUnload",
-                                                          DS__GRPC_UNARY, model_unload};
+const ds__grpc_method ds__grpc_repository_index = {
+    .path = "/inference.GRPCInferenceService/RepositoryIndex", .kind = DS__GRPC_UNARY, .handle = repository_index};
+const ds__grpc_method ds__grpc_repository_model_load = {
+    .path = "/inference.GRPCInferenceService/RepositoryModelLoad", .kind = DS__GRPC_UNARY, .handle = model_load};
+const ds__grpc_method ds__grpc_repository_model_unload = {
+    .path = "/inference.GRPCInferenceService/RepositoryModelUnload", .kind = DS__GRPC_UNARY, .handle = model_unload};
