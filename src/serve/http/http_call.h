@@ -28,6 +28,7 @@ typedef struct ds__route {
     const char *summary;            /* for people and openapi.json */
     const char *request, *response; /* JSON schemas of the bodies; NULL: none, or not JSON */
     const char *response_type;      /* NULL: application/json */
+    bool needs_body;                /* else it may be left out */
     bool quiet;                     /* good answers are not logged: probes ask all the time */
 } ds__route;
 

@@ -102,6 +102,7 @@ const ds__route ds__route_classify = {
     .access = DS__ACCESS_TENANT,
     .handle = classify,
     .summary = "Texts to labels with scores",
+    .needs_body = true,
     .request =
         "{\"type\":\"object\",\"required\":[\"model\",\"input\"],\"properties\":{\"model\":{\"type\":\"string\"},"
         "\"input\":{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"maxItems\":2048,"

@@ -251,6 +251,13 @@ static bool read_request(ds__http_call *call, infer *in, ds__serve_request *r) {
 }
 
 static void handle(ds__http_call *call) {
+    ds_error error;
+    ds__serve_code code = ds__serve_model_is_ready(call->service, ds__http_parameter(call, "model"),
+                                                   ds__http_parameter(call, "version"), &error);
+    if (code != DS__SERVE_OK) { /* before megabytes are read for nobody */
+        ds__http_refuse(call, code, &error, 1);
+        return;
+    }
     ds__serve_request *r =
         ds__http_request(call, ds__http_parameter(call, "model"), ds__http_parameter(call, "version"));
     if (!r) return;
@@ -264,12 +271,15 @@ static void handle(ds__http_call *call) {
 
 #define REQUEST                                                                                                        \
     "{\"type\":\"object\",\"required\":[\"inputs\"],\"properties\":{\"id\":{\"type\":\"string\"},"                     \
-    "\"parameters\":{\"type\":\"object\"},\"inputs\":{\"type\":\"array\",\"items\":{\"type\":\"object\","              \
-    "\"required\":[\"name\",\"shape\",\"datatype\"],\"properties\":{\"name\":{\"type\":\"string\"},"                   \
-    "\"shape\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"datatype\":{\"type\":\"string\"},"              \
-    "\"parameters\":{\"type\":\"object\"},\"data\":{\"type\":\"array\"}}}},\"outputs\":{\"type\":\"array\","           \
-    "\"items\":{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\"},"           \
-    "\"parameters\":{\"type\":\"object\"}}}}}}"
+    "\"parameters\":{\"type\":\"object\",\"properties\":{\"truncate\":{\"type\":\"boolean\"},"                         \
+    "\"priority\":{\"type\":\"integer\",\"minimum\":0},\"timeout\":{\"type\":\"integer\",\"minimum\":0},"              \
+    "\"binary_data_output\":{\"type\":\"boolean\"}}},\"inputs\":{\"type\":\"array\",\"minItems\":1,"                   \
+    "\"maxItems\":64,\"items\":{\"type\":\"object\",\"required\":[\"name\",\"shape\",\"datatype\",\"data\"],"          \
+    "\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1},\"shape\":{\"type\":\"array\","                    \
+    "\"minItems\":1,\"maxItems\":8,\"items\":{\"type\":\"integer\",\"minimum\":0}},\"datatype\":{\"type\":"            \
+    "\"string\"},\"parameters\":{\"type\":\"object\"},\"data\":{\"type\":\"array\"}}}},\"outputs\":{"                  \
+    "\"type\":\"array\",\"maxItems\":64,\"items\":{\"type\":\"object\",\"required\":[\"name\"],"                       \
+    "\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1},\"parameters\":{\"type\":\"object\"}}}}}}"
 #define RESPONSE                                                                                                       \
     "{\"type\":\"object\",\"required\":[\"model_name\",\"model_version\",\"outputs\"],\"properties\":{"                \
     "\"id\":{\"type\":\"string\"},\"model_name\":{\"type\":\"string\"},\"model_version\":{\"type\":\"string\"},"       \
@@ -280,6 +290,7 @@ const ds__route ds__route_model_infer = {.method = "POST",
                                          .access = DS__ACCESS_TENANT,
                                          .handle = handle,
                                          .summary = "Runs a model's current version",
+                                         .needs_body = true,
                                          .request = REQUEST,
                                          .response = RESPONSE};
 const ds__route ds__route_version_infer = {.method = "POST",
@@ -287,5 +298,6 @@ const ds__route ds__route_version_infer = {.method = "POST",
                                            .access = DS__ACCESS_TENANT,
                                            .handle = handle,
                                            .summary = "Runs the version of this number or label",
+                                           .needs_body = true,
                                            .request = REQUEST,
                                            .response = RESPONSE};

@@ -14,6 +14,13 @@ ds__str ds__keep_text(ds__http_call *call, ds__arena *arena, ds__str text) {
     return in_body ? text : ds__arena_copy(arena, text);
 }
 
+int64_t ds__read_integer(ds__json *json, ds__str field, int64_t low, int64_t high) {
+    double value = ds__json_number(json, field, (double)low, (double)high);
+    if (value == (double)(int64_t)value) return (int64_t)value;
+    ds__json_fail(json, DS_BAD_FORMAT, "%.*s is %g, expected a whole number", DS_STR_ARG(field), value);
+    return low;
+}
+
 bool ds__finish_body(ds__http_call *call, ds__json *json) {
     ds_error error;
     ds_status status = ds__json_finish(json, &error);

@@ -28,6 +28,9 @@ void ds__put_version(ds__json_writer *json, const char *key, int64_t version);
 /* A string of the body that must outlive the reader: one with escapes lies in the reader's own memory and is copied. */
 ds__str ds__keep_text(ds__http_call *call, ds__arena *arena, ds__str text);
 
+/* A whole number of at most 2^53, also where it is written as 7.0, which JSON Schema calls an integer too. */
+int64_t ds__read_integer(ds__json *json, ds__str field, int64_t low, int64_t high);
+
 /* Ends reading; false: the body was wrong, and that is answered. */
 bool ds__finish_body(ds__http_call *call, ds__json *json);
 

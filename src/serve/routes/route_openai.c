@@ -104,7 +104,7 @@ static void embeddings(ds__http_call *call) {
         if (ds__str_is(key, "encoding_format"))
             read_format(&json, key, &read);
         else if (ds__str_is(key, "dimensions")) {
-            if (!ds__json_take_null(&json)) read.dimensions = ds__json_int(&json, key, 1, 1 << 20);
+            if (!ds__json_take_null(&json)) read.dimensions = ds__read_integer(&json, key, 1, 1 << 20);
         } else
             ds__json_skip(&json);
     }
@@ -182,9 +182,11 @@ static void model(ds__http_call *call) {
     "{\"type\":\"object\",\"required\":[\"model\",\"input\"],\"properties\":{\"model\":{\"type\":\"string\"},"         \
     "\"input\":{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"maxItems\":2048,"                \
     "\"items\":{\"type\":\"string\"}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"integer\","             \
-    "\"minimum\":0}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"array\",\"minItems\":1,"                 \
-    "\"items\":{\"type\":\"integer\",\"minimum\":0}}}]},\"encoding_format\":{\"type\":\"string\","                     \
-    "\"enum\":[\"float\",\"base64\"]},\"dimensions\":{\"type\":\"integer\",\"minimum\":1},"                            \
+    "\"minimum\":0,\"maximum\":2147483647}},{\"type\":\"array\",\"minItems\":1,\"maxItems\":2048,\"items\":{\"type\":" \
+    "\"array\",\"minItems\":1,"                                                                                        \
+    "\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":2147483647}}}]},\"encoding_format\":{\"type\":"         \
+    "\"string\","                                                                                                      \
+    "\"enum\":[\"float\",\"base64\"]},\"dimensions\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1048576},"        \
     "\"truncate\":{\"type\":\"boolean\"},\"user\":{\"type\":\"string\"}}}"
 #define RESPONSE                                                                                                       \
     "{\"type\":\"object\",\"required\":[\"object\",\"data\",\"model\",\"usage\"],\"properties\":{"                     \
@@ -197,6 +199,7 @@ const ds__route ds__route_openai_embeddings = {.method = "POST",
                                                .access = DS__ACCESS_TENANT,
                                                .handle = embeddings,
                                                .summary = "Texts to vectors, as OpenAI's clients ask",
+                                               .needs_body = true,
                                                .request = REQUEST,
                                                .response = RESPONSE};
 const ds__route ds__route_openai_models = {

@@ -65,6 +65,8 @@ static void put_operation(ds__json_writer *json, const ds__route *route) {
     if (route->request) {
         ds__json_key(json, "requestBody");
         ds__json_open_object(json);
+        ds__json_key(json, "required");
+        ds__json_put_bool(json, route->needs_body);
         put_schema(json, "application/json", route->request);
         ds__json_close_object(json);
     }

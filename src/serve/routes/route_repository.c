@@ -48,7 +48,7 @@ static void index_models(ds__http_call *call) {
 static void read_parameters(ds__json *json, int64_t *version) {
     for (ds__str key; ds__json_next_key(json, &key);) {
         if (ds__str_is(key, "version"))
-            *version = ds__json_int(json, key, 1, INT64_MAX / 10);
+            *version = ds__read_integer(json, key, 1, (int64_t)1 << 53);
         else if (ds__str_is(key, "parameters"))
             read_parameters(json, version);
         else if (ds__str_is(key, "unload_dependents"))
@@ -94,11 +94,12 @@ static void drop_label(ds__http_call *call) {
 }
 
 #define VERSION                                                                                                        \
-    "{\"type\":\"object\",\"properties\":{\"version\":{\"type\":\"integer\",\"minimum\":1}},"                          \
+    "{\"type\":\"object\",\"properties\":{\"version\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":"                \
+    "9007199254740992}},"                                                                                              \
     "\"additionalProperties\":false}"
 #define NEEDED_VERSION                                                                                                 \
     "{\"type\":\"object\",\"required\":[\"version\"],\"properties\":{\"version\":{\"type\":\"integer\","               \
-    "\"minimum\":1}},\"additionalProperties\":false}"
+    "\"minimum\":1,\"maximum\":9007199254740992}},\"additionalProperties\":false}"
 
 const ds__route ds__route_repository_index = {
     .method = "POST",
@@ -135,6 +136,7 @@ const ds__route ds__route_label_set = {.method = "PUT",
                                        .access = DS__ACCESS_ADMIN,
                                        .handle = set_label,
                                        .summary = "Moves a label to a loaded version",
+                                       .needs_body = true,
                                        .request = NEEDED_VERSION,
                                        .response = DS__SCHEMA_MODEL_VERSION};
 const ds__route ds__route_label_drop = {.method = "DELETE",

@@ -44,19 +44,20 @@ static bool matches(const char *pattern, ds__str path, ds__http_call *call) {
     }
 }
 
-static bool unescape_parameters(ds__http_call *call) {
+/* 0, or the status to refuse the path with. */
+static int unescape_parameters(ds__http_call *call) {
     for (size_t i = 0; i < DS__ROUTE_PARAMETERS && call->parameters[i].name; i++) {
         ds__str *value = &call->parameters[i].value;
         size_t size = value->size;
         if (!memchr(value->data, '%', size)) continue;
         char *to = call->unescaped + call->unescaped_size;
-        if (size > sizeof call->unescaped - call->unescaped_size) return false;
+        if (size > sizeof call->unescaped - call->unescaped_size) return 404; /* no name is so long */
         memcpy(to, value->data, size);
-        if (!ds__http_unescape(to, &size)) return false;
+        if (!ds__http_unescape(to, &size)) return 400;
         *value = (ds__str){to, size};
         call->unescaped_size += size;
     }
-    return true;
+    return 0;
 }
 
 const ds__route *ds__route_find(ds__http_call *call, int *status, char allow[64]) {
@@ -68,9 +69,8 @@ const ds__route *ds__route_find(ds__http_call *call, int *status, char allow[64]
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (!matches(routes[i]->path, path, call)) continue;
         if (ds__str_is(method, routes[i]->method)) {
-            if (unescape_parameters(call)) return routes[i];
-            *status = 400;
-            return NULL;
+            *status = unescape_parameters(call);
+            return *status ? NULL : routes[i];
         }
         used += (size_t)snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "", routes[i]->method);
         *status = 405;

@@ -29,7 +29,7 @@ static void read_id(ds__json *json, ids *out) {
         ds__json_fail(json, DS_UNSUPPORTED, "input has more than %d token ids", MAX_IDS);
         return;
     }
-    out->values[out->count++] = ds__json_int(json, DS_STR("a token id of input"), 0, INT32_MAX);
+    out->values[out->count++] = ds__read_integer(json, DS_STR("a token id of input"), 0, INT32_MAX);
 }
 
 static void end_row(ds__json *json, ids *out) {
