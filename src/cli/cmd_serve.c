@@ -163,6 +163,8 @@ static int open_grpc(server *s) {
 
 static int run(server *s) {
     struct timeval tick = {0, TICK_MS * 1000};
+    signal(SIGTERM, SIG_IGN); /* what libevent restores: another one must not turn an orderly end into a death */
+    signal(SIGINT, SIG_IGN);
     s->events[0] = evsignal_new(s->base, SIGTERM, on_stop, s);
     s->events[1] = evsignal_new(s->base, SIGINT, on_stop, s);
     s->events[2] = evsignal_new(s->base, SIGHUP, on_hangup, s);
