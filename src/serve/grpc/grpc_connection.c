@@ -193,10 +193,12 @@ void ds__grpc_connection_drain(ds__grpc_connection *connection) {
          * meanwhile is answered. */
         connection->draining = true;
         (void)nghttp2_submit_shutdown_notice(connection->session);
-    } else if (nghttp2_session_want_read(connection->session)) {
-        (void)nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
-                                    nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,
-                                    NULL, 0);
+    } else {
+        if (!connection->told_last)
+            (void)nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
+                                        nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,
+                                        NULL, 0);
+        connection->told_last = true;
         for (ds__grpc_call *call = connection->calls, *next; call; call = next) {
             next = call->next;
             ds__grpc_call_drain(call);

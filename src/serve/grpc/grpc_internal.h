@@ -94,7 +94,7 @@ struct ds__grpc_connection {
     ds__grpc_call *calls;
     size_t call_count, held_count;
     bool established; /* the client's first SETTINGS were there */
-    bool dirty, paused, closing, draining;
+    bool dirty, paused, closing, draining, told_last;
     bool in_headers; /* between a HEADERS frame and the end of its block */
     uint64_t bytes_in, headers_at;
     double frame_credit, reset_credit;
