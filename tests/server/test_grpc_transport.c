@@ -357,7 +357,7 @@ static void deadlines(void **state) {
     h2_request(&client, 1, 0, UNARY, (const char *[]){"grpc-timeout", "30m", NULL});
     h2_message(&client, 1, H2_END_STREAM, "hold", 4);
     is_status(1, DS__GRPC_DEADLINE_EXCEEDED, "grpc-timeout");
-    assert_in_range(ds__clock_ns() - before, 29000000, 2000000000);
+    assert_in_range(ds__clock_ns() - before, 29000000, 20000000000);
     assert_int_equal(echo.cancelled, 1);
     h2_request(&client, 3, 0, UNARY, (const char *[]){"grpc-timeout", "99999999H", NULL});
     h2_message(&client, 3, H2_END_STREAM, "later", 5);
@@ -365,7 +365,7 @@ static void deadlines(void **state) {
     h2_request(&client, 5, 0, UNARY, (const char *[]){"grpc-timeout", "0n", NULL}); /* and no message at all */
     is_status(5, DS__GRPC_DEADLINE_EXCEEDED, "grpc-timeout");
     /* An answer that began cannot be taken back, its status can. */
-    h2_request(&client, 7, 0, STREAM, (const char *[]){"grpc-timeout", "50000u", NULL});
+    h2_request(&client, 7, 0, STREAM, (const char *[]){"grpc-timeout", "2000000u", NULL});
     h2_message(&client, 7, 0, "a", 1);
     h2_message(&client, 7, 0, "hold", 4);
     is_status(7, DS__GRPC_DEADLINE_EXCEEDED, "grpc-timeout");
@@ -374,7 +374,7 @@ static void deadlines(void **state) {
 }
 
 static void messages_that_come_too_slowly(void **state) {
-    ds__grpc_options options = {.stall_ms = 100};
+    ds__grpc_options options = {.stall_ms = 500};
     begin(&options, 0);
     h2_request(&client, 1, 0, UNARY, NULL);
     h2_frame(&client, H2_DATA, 0, 1, "\0\0\0\0\x64some", 9);
