@@ -18,15 +18,17 @@ static const struct argp_option options[] = {
     {"api-key-file", KEY_KEY_FILE, "FILE", 0, "A file with an admin's API key in its first line", 1},
     {0}};
 
-static const char doc[] = "Administers the models of a running server.\v"
-                          "  list                      every model and version with its state\n"
-                          "  load MODEL [VERSION]      load a version (the newest), and make it current\n"
-                          "  unload MODEL [VERSION]    unload a version (all); what runs is finished\n"
-                          "  rollback MODEL            back to the version that was current before\n"
-                          "  label MODEL LABEL VERSION move a label to a loaded version\n"
-                          "  unlabel MODEL LABEL       take a label away\n\n"
-                          "Example:\n"
-                          "  deepseek models label minilm stable 2\n";
+static const char doc[] =
+    "Administers the models of a running server.\v"
+    "  ready                     whether every model is loaded and requests are taken (exit code 0)\n"
+    "  list                      every model and version with its state\n"
+    "  load MODEL [VERSION]      load a version (the newest), and make it current\n"
+    "  unload MODEL [VERSION]    unload a version (all); what runs is finished\n"
+    "  rollback MODEL            back to the version that was current before\n"
+    "  label MODEL LABEL VERSION move a label to a loaded version\n"
+    "  unlabel MODEL LABEL       take a label away\n\n"
+    "Example:\n"
+    "  deepseek models label minilm stable 2\n";
 
 typedef struct models {
     const char *host, *port;
@@ -226,8 +228,9 @@ static const struct action {
     size_t names;       /* words that go into the path: a model, a label */
     size_t least, most; /* words, the action's name included; one more than the names is a version */
 } actions[] = {
-    {"list", "POST", 0, 1, 1},     {"load", "POST", 1, 2, 3}, {"unload", "POST", 1, 2, 3},
-    {"rollback", "POST", 1, 2, 2}, {"label", "PUT", 2, 4, 4}, {"unlabel", "DELETE", 2, 3, 3},
+    {"ready", "GET", 0, 1, 1},      {"list", "POST", 0, 1, 1},     {"load", "POST", 1, 2, 3},
+    {"unload", "POST", 1, 2, 3},    {"rollback", "POST", 1, 2, 2}, {"label", "PUT", 2, 4, 4},
+    {"unlabel", "DELETE", 2, 3, 3},
 };
 
 static const struct action *find_action(const models *m) {
@@ -239,8 +242,8 @@ static const struct action *find_action(const models *m) {
         exit(cli_usage_error("models", "%s has %zu words behind it, expected %zu to %zu", name, m->word_count - 1,
                              a->least - 1, a->most - 1));
     }
-    exit(cli_usage_error("models", "\"%s\" is no action; expected list, load, unload, rollback, label or unlabel",
-                         name));
+    exit(cli_usage_error("models",
+                         "\"%s\" is no action; expected ready, list, load, unload, rollback, label or unlabel", name));
 }
 
 /* Names go into a path: what is not a letter, digit, '.', '_' or '-' is none, and the server would say so. */
@@ -278,16 +281,17 @@ int cli_models(int argc, char **argv) {
     else if (names == 1)
         snprintf(path, sizeof path, "/v2/repository/models/%.400s/%s", m.words[1], action->name);
     else
-        snprintf(path, sizeof path, "/v2/repository/index");
+        snprintf(path, sizeof path, strcmp(action->name, "ready") == 0 ? "/v2/health/ready" : "/v2/repository/index");
     ds__buffer answer;
     const char *answer_body = "";
     int status = 0;
     ds__buffer_init(&answer, cli_heap());
     int code = ask(&m, action->method, path, body, &answer, &answer_body, &status);
     if (code == CLI_DONE)
-        code = status != 200 ? say_refusal(answer_body, status)
-               : names       ? print_done(&m, answer_body)
-                             : print_index(answer_body);
+        code = status != 200            ? say_refusal(answer_body, status)
+               : names                  ? print_done(&m, answer_body)
+               : *action->method == 'G' ? CLI_DONE /* the exit code says it */
+                                        : print_index(answer_body);
     ds__buffer_deinit(&answer);
     return code;
 }

@@ -49,6 +49,7 @@ class Clients(Case):
         return result.stdout if code == 0 else result.stderr
 
     def test_deepseek_models(self) -> None:
+        self.assertEqual(self.models("ready"), "")
         self.assertIn("READY", self.models("list"))
         self.assertEqual(self.models("load", "m", "1"), "load m: version 1\n")
         self.assertEqual(self.models("label", "m", "stable", "1"), "label m: version 1\n")
