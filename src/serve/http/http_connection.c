@@ -185,6 +185,11 @@ static bool read_head(ds__http_connection *c) {
     ds__buffer_append(&c->head_text, text, size);
     evbuffer_drain(input, size);
     c->scanned = 0;
+    if (c->head_text.failed) {
+        forget_head(c);
+        fail_parse(c, 503, "no memory is left for the request's head");
+        return false;
+    }
     return start_request(c);
 }
 
