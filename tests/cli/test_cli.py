@@ -528,9 +528,9 @@ class Answers(Case):
                    "tokenize": ["--offsets", *common, *texts], "kernels": ["--why", "--json"],
                    "bench": ["--texts", "--limit", "--seconds", "--kernels", "--family", "--json", *common],
                    "quantize": ["--quantization", "--exclude", "--report", "--json", *texts],
-                   "train": ["--calibrate", *common], "eval": common, "report": ["--output"],
-                   "calibrate": ["--data", "--split", "--seed", "--json", *common],
-                   "prune": ["--texts", "--text-column", "--tokens", "--json"]}
+                   "train": common, "eval": common, "report": ["--output"],
+                   "serve": ["--model-repository", "--model", "--bind", "--config", "--api-keys", "--max-queue", *common],
+                   "models": ["--url", "--api-key-file"]}
         for command in COMMANDS:
             result = run(command, "--help")
             said = result.stdout.decode()

@@ -28,7 +28,8 @@ static const ds__named_model models[] = {{"seq", DS_TEST_DATA "/models/bert_seq"
 static ds_error error;
 
 static ds__service_options service_options(void) {
-    return (ds__service_options){.models = models, .model_count = 2, .max_queue = 100, .test_models = true};
+    return (ds__service_options){
+        .models = models, .model_count = 2, .max_queue = 100, .max_batch_tokens = 64, .test_models = true};
 }
 
 static void starting(void **state) {
