@@ -65,7 +65,7 @@ static const char doc[] =
     "are answered; SIGHUP reads the API keys again.\n\n"
     "Examples:\n"
     "  deepseek serve --model minilm=build/models/minilm\n"
-    "  deepseek serve --model-repository models --bind 0.0.0.0 --api-keys keys.jsonl\n"
+    "  deepseek serve --model-repository models --api-keys keys.jsonl\n"
     "  curl localhost:8000/v1/embeddings -d '{\"model\": \"minilm\", \"input\": \"hello\"}'\n";
 
 static long parse_number(const char *option, const char *text, long low, long high) {
