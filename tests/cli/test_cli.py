@@ -22,7 +22,8 @@ from pathlib import Path
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/deepseek"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = ROOT / "tests" / "data" / "models"
-COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "report", "quantize", "bench", "inspect", "serve", "models", "kernels")
+COMMANDS = ("embed", "classify", "tag", "tokenize", "train", "eval", "calibrate", "report", "quantize", "prune", "bench", "inspect", "serve",
+            "models", "kernels")
 BATCH = 512  # texts that the program reads ahead
 WAIT_S = 60  # for anything that should be immediate
 
@@ -528,7 +529,9 @@ class Answers(Case):
                    "tokenize": ["--offsets", *common, *texts], "kernels": ["--why", "--json"],
                    "bench": ["--texts", "--limit", "--seconds", "--kernels", "--family", "--json", *common],
                    "quantize": ["--quantization", "--exclude", "--report", "--json", *texts],
-                   "train": common, "eval": common, "report": ["--output"],
+                   "train": ["--calibrate", *common], "eval": common, "report": ["--output"],
+                   "calibrate": ["--data", "--split", "--seed", "--json", *common],
+                   "prune": ["--texts", "--text-column", "--tokens", "--min-count", "--json"],
                    "serve": ["--model-repository", "--model", "--bind", "--config", "--api-keys", "--max-queue", *common],
                    "models": ["--url", "--api-key-file"]}
         for command in COMMANDS:
