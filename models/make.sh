@@ -28,7 +28,7 @@ mkdir -p "$work"
 # 1. A third of the vocabulary.  Tokens that the texts have seldom are left to the common English ones.
 if [ ! -d "$work/pruned" ]; then
     "$deepseek" prune "$minilm" "$work/pruned" --texts "$banking/train.csv" --texts "$financial/train_9543.csv" \
-        --tokens 12000 --min-count 20
+        --tokens 12000 --min-count 3
 fi
 
 # 2. The intents, while the vectors stay where MiniLM has them, rounding as the int8 engine will.  5 % of the rows are
@@ -36,7 +36,7 @@ fi
 seed=1 share=0.05
 if [ ! -f "$work/trained/config.json" ]; then
     "$deepseek" train "$work/pruned" --train "$banking/train.csv" --label-column category --calibrate $share \
-        --teacher "$minilm" --keep-vectors 20 --keep-texts "$financial/train_9543.csv" --quantization int8 --epochs 6 --batch-size 16 --learning-rate 2e-4 \
+        --teacher "$minilm" --keep-vectors 40 --keep-texts "$financial/train_9543.csv" --quantization int8 --epochs 6 --batch-size 16 --learning-rate 2e-4 \
         --scheduler cosine --warmup-ratio 0.1 --seed $seed --save-dtype int8 --resume --output "$work/trained"
 fi
 

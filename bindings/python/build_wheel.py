@@ -80,7 +80,7 @@ def contents() -> dict[str, bytes]:
     files["deepseek/_declarations.h"] = declarations(ROOT / "include").encode()
     for path in [library, *others]:
         files[f"deepseek/lib/{path.name}"] = path.read_bytes()
-    for path in sorted((ROOT / "models").rglob("*")):  # models that the checkout carries, if any
+    for path in sorted((ROOT / "models" / "deepseek").rglob("*")):  # the model that comes with the repository
         if path.is_file():
             files[f"deepseek/models/{path.relative_to(ROOT / 'models').as_posix()}"] = path.read_bytes()
     about = f"deepseek_core-{version()}.dist-info"

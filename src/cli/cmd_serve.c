@@ -88,8 +88,12 @@ static size_t raise_descriptors(void) {
 }
 
 static int open_service(server *s) {
-    const serve_arguments *a = &s->arguments;
+    serve_arguments *a = &s->arguments;
     ds_error error;
+    for (size_t i = 0; i < a->model_count; i++) {
+        const int code = cli_find_model(&a->models[i].folder);
+        if (code != CLI_DONE) return code;
+    }
     ds__service_options options = {
         .repository = a->repository,
         .models = a->models,

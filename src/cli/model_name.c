@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 
-enum { MOST_NAMES = 2 }; /* MODEL and --teacher */
+enum { MOST_NAMES = 258 }; /* of one command line: MODEL and --teacher, or what is served */
 
 typedef struct search {
     const char *name;

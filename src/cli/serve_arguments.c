@@ -222,6 +222,10 @@ void serve_parse(serve_arguments *a, int argc, char **argv) {
                            .takes_run = true,
                            .common = &a->common};
     cli_parse(&command, argc, argv);
+    if (a->common.adapter)
+        exit(cli_usage_error("serve",
+                             "--adapter is given, expected none: models here have several folders; serve a merged "
+                             "one (train writes it)"));
     if (!a->repository && !a->model_count && !a->test_models)
         exit(cli_usage_error("serve", "there is no model; give --model NAME=DIR or --model-repository DIR"));
     if (!a->tls_cert != !a->tls_key)

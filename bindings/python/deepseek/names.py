@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ._errors import NotFoundError
 
-BASE_MODEL = "deepseek/base-model"
 _HERE = Path(__file__).resolve().parent
 GET_MINILM = Path("tools") / "get-minilm"
 
@@ -16,8 +15,8 @@ def resolve(name: str | os.PathLike[str]) -> Path:
 
     In this order, which is also the program's: a path that exists; ROOT/name for the roots in $DEEPSEEK_MODELS (separated
     by colons); the package's own models/name, or the checkout's when the package lies in one;
-    $XDG_DATA_HOME/deepseek/models/name (without XDG_DATA_HOME ~/.local/share). Here "deepseek/base-model" also is
-    $DEEPSEEK_MINILM, or what tools/get-minilm fetched, where the checkout has no models/deepseek/base-model.
+    $XDG_DATA_HOME/deepseek/models/name (without XDG_DATA_HOME ~/.local/share). "deepseek/base-model" comes with the
+    package and the checkout.
 
     Raises NotFoundError (a FileNotFoundError) that lists where it looked.
     """
@@ -27,11 +26,7 @@ def resolve(name: str | os.PathLike[str]) -> Path:
         if place.is_dir():
             return place
     lines = "".join(f"\n  {place}" for place in places)
-    hint = ""
-    if text == BASE_MODEL:
-        hint = (f"\n`{GET_MINILM}` in a checkout fetches it; DEEPSEEK_MINILM=FOLDER names a copy of all-MiniLM-L6-v2 "
-                "that you have.")
-    raise NotFoundError(f"there is no model {text!r} here. Looked for the folders{lines}{hint}")
+    raise NotFoundError(f"there is no model {text!r} here. Looked for the folders{lines}")
 
 
 def _places(name: str) -> list[Path]:
@@ -43,11 +38,6 @@ def _places(name: str) -> list[Path]:
     checkout = _checkout()
     if checkout:
         places.append(checkout / "models" / name)
-    if name == BASE_MODEL:
-        if os.environ.get("DEEPSEEK_MINILM"):
-            places.append(Path(os.environ["DEEPSEEK_MINILM"]))
-        if checkout:
-            places.append(checkout / "build" / "models" / "minilm")
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     places.append(Path(data).expanduser() / "deepseek" / "models" / name)
     return places

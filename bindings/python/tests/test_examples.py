@@ -1,18 +1,17 @@
-"""The examples run as they stand, on a tiny model."""
+"""The examples run as they stand, on deepseek/base-model."""
 import pytest
 
 from conftest import MODELS, ROOT
 
 EXAMPLES = ROOT / "examples" / "python"
-TINY = {"DEEPSEEK_MINILM": str(MODELS / "st_mean")}
 
 
 def test_finetune_and_distil(run_script, tmp_path):
-    done = run_script(EXAMPLES / "finetune.py", "--epochs", "2", **TINY)
+    done = run_script(EXAMPLES / "finetune.py", "--epochs", "2")
     assert done.returncode == 0 and "eval_accuracy" in done.stdout and "->" in done.stdout, done.stderr
     (tmp_path / "texts.txt").write_text("my card\n\nthe rate\n")
     for more in ([], ["--texts", "texts.txt"]):
-        done = run_script(EXAMPLES / "distil.py", "finetuned", "--epochs", "1", "--output", f"out{len(more)}", *more, **TINY)
+        done = run_script(EXAMPLES / "distil.py", "finetuned", "--epochs", "1", "--output", f"out{len(more)}", *more)
         assert done.returncode == 0 and "agrees" in done.stdout, done.stderr
 
 
@@ -24,5 +23,5 @@ def test_finetune_on_a_file(run_script, tmp_path):
 
 @pytest.mark.parametrize("name, said", [("lora.py", "trainable params"), ("resume.py", "the same bits")])
 def test_the_others(run_script, name, said):
-    done = run_script(EXAMPLES / name, **TINY)
+    done = run_script(EXAMPLES / name)
     assert done.returncode == 0 and said in done.stdout, done.stderr

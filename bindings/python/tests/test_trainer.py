@@ -113,7 +113,7 @@ train_dataset = FinancialDataset(tokenizer, max_length=512)
 trainer = Trainer(model=model, args=TrainingArguments(per_device_train_batch_size=32, gradient_accumulation_steps=4, learning_rate=3e-5), train_dataset=train_dataset)
 trainer.train()
 """
-    done = run_script(script, DEEPSEEK_MINILM=str(MODELS / "st_mean"))
+    done = run_script(script)
     assert done.returncode == 0, done.stderr
     assert "train_loss" in done.stdout and (tmp_path / "trainer_output/checkpoint-3").is_dir()
     assert "\r" not in done.stderr  # no bar where there is no terminal
