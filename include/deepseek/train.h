@@ -237,10 +237,13 @@ typedef struct ds_fit_options {
     const char *teacher;    /* a folder: soft labels or vectors to learn from, or with how->keep_vectors to keep to */
     const char *keep_texts; /* with keep_vectors: texts without labels, as many in a batch as rows, whose vectors are
                              * kept, too; NULL: none */
-    const char *output;     /* the result's folder; checkpoints lie in it until the end */
-    int64_t save_steps;     /* 0: at the end of each epoch */
-    size_t keep;            /* checkpoints to keep; 0: 2 */
-    bool resume;            /* go on from the last good checkpoint in output, if there is one */
+    /* The result is this share of the weights that training began with and the rest of those it came to, heads apart
+     * (Wortsman et al. 2022, WiSE-FT): less of what the rows say, more of what the model could before.  0: none. */
+    float keep_weights;
+    const char *output; /* the result's folder; checkpoints lie in it until the end */
+    int64_t save_steps; /* 0: at the end of each epoch */
+    size_t keep;        /* checkpoints to keep; 0: 2 */
+    bool resume;        /* go on from the last good checkpoint in output, if there is one */
     ds_save_options save;
     /* May be NULL. Returns false to stop: a checkpoint is written, and ds_fit returns DS_STOPPED. */
     bool (*on_event)(void *user, const ds_fit_event *event);

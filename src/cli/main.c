@@ -26,7 +26,7 @@ static void print_help(FILE *out) {
             "come with this program, and in $XDG_DATA_HOME/deepseek/models (by default ~/.local/share).\n\n");
     for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
     fprintf(out, "\nExamples:\n"
-                 "  echo 'Where is my card?' | deepseek embed build/models/minilm\n"
+                 "  echo 'Where is my card?' | deepseek embed deepseek/base-model\n"
                  "  deepseek classify MODEL --texts tickets.csv --text-column body --top-k 3\n"
                  "  deepseek train MODEL --train train.csv --eval test.csv --output intents\n"
                  "  deepseek bench MODEL --texts texts.tsv --json\n\n"

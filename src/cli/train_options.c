@@ -89,6 +89,8 @@ static const row recipe_rows[] = {
      "With --teacher: learn the labels, and let F times the squared distance from the teacher's vectors count beside "
      "them",
      VALUE_REAL, FIELD(keep_vectors), ABOVE_0, 1e6, "a number over 0, at most 1e6"},
+    {"keep-weights", "F", "At the end take this share of the weights from before, heads apart (default: 0)", VALUE_REAL,
+     FIELD(keep_weights), 0, BELOW_1, "a number from 0, under 1"},
     {"keep-texts", "FILE",
      "With --keep-vectors: more texts, whose labels do not count, that keep the teacher's vectors", VALUE_TEXT,
      FIELD(keep_texts), 0, 0, NULL},
@@ -329,6 +331,7 @@ ds_fit_options cli_train_what(const cli_train_options *o) {
         .warmup_ratio = o->warmup_ratio,
         .teacher = o->teacher,
         .keep_texts = o->keep_texts,
+        .keep_weights = (float)o->keep_weights,
         .output = o->output,
         .save_steps = o->save_steps,
         .keep = (size_t)o->keep,

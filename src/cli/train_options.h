@@ -16,7 +16,7 @@ typedef struct cli_train_options {
     cli_options common;
     const char *train, *eval, *text_column, *pair_column, *label_column, *teacher, *keep_texts, *output;
     double eval_split, calibrate, epochs, learning_rate, weight_decay, warmup_ratio, max_grad_norm, label_smoothing,
-        layer_decay, lora_alpha, keep_vectors;
+        layer_decay, lora_alpha, keep_vectors, keep_weights;
     int64_t max_steps, batch_size, batch_tokens, accumulation, seed, lora_rank, keep, save_steps, grace_seconds;
     int task, loss, optimizer, schedule, save_dtype; /* numbers of the option's words, counted from 0; loss: from 1 */
     cli_patterns freeze, lora_targets;

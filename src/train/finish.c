@@ -81,6 +81,7 @@ static void put_settings(ds__json_writer *json, const ds_trainer *trainer, const
     put_number(json, "max_grad_norm", o->max_grad_norm);
     put_number(json, "label_smoothing", o->label_smoothing);
     put_number(json, "keep_vectors", o->keep_vectors);
+    put_number(json, "keep_weights", (double)options->keep_weights);
     put_int(json, "max_tokens", o->max_tokens);
     put_int(json, "seed", (int64_t)o->seed);
     put_text(json, "precision", ds_precision_name(trainer->info.precision));

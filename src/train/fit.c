@@ -480,6 +480,9 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     DS_TRY(ds__finish_check_output(&f->context->heap, o->output, o->resume, error));
     DS_TRY(open_data(f, error));
     DS_TRY(open_kept(f, error));
+    if (!(o->keep_weights >= 0 && o->keep_weights < 1) || (o->keep_weights > 0 && f->how.lora_rank))
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "keep_weights is %g, expected 0 to less than 1, and 0 with adapters", (double)o->keep_weights);
     if (o->calibrate > 0) DS_TRY(ds__calibrate_check_task(f->how.task, o->train, error));
     if (o->calibrate > 0 && o->save.adapters)
         return ds__fail(error, DS_INVALID_ARGUMENT,
@@ -554,6 +557,10 @@ static ds_status calibrate(fit *f, const ds__fit_subject *subject, ds_error *err
 }
 
 static ds_status finish(fit *f, const ds__fit_subject *subject, ds_error *error) {
+    if (f->options->keep_weights > 0) {
+        DS_TRY(ds__parameters_interpolate(&f->trainer->parameters, f->options->keep_weights, error));
+        DS_TRY(evaluate(f, error));
+    }
     DS_TRY(ds__finish_save(f->trainer, f->options, f->result, error));
     if (f->calibration_rows > 0) DS_TRY(calibrate(f, subject, error));
     DS_TRY(ds__finish_appear(&f->context->heap, f->options->output, error));

@@ -137,6 +137,7 @@ float *ds__parameters_get(void *own, const char *name, const ds__safetensor *sto
         ds__alloc_failed(parameters->heap, bytes, name, error);
         return NULL;
     }
+    p.stored = stored;
     p.trained = is_trained(parameters, name);
     p.decays = rank > 1;
     p.rate = rate_of(parameters, name);
@@ -173,6 +174,25 @@ ds_status ds__parameters_reserve(ds__parameters *parameters, bool gradients, int
             (moments > 0 && !make(parameters->heap, &p->first, p->elements)) ||
             (moments > 1 && !make(parameters->heap, &p->second, p->elements)))
             return ds__alloc_failed(parameters->heap, p->elements * sizeof(float), p->name, error);
+    }
+    return DS_OK;
+}
+
+static ds_status interpolate(const ds__parameters *parameters, ds__parameter *p, float share, ds_error *error) {
+    const size_t bytes = p->elements * sizeof(float);
+    ds__parameter before = *p;
+    before.data = p->gradient ? p->gradient : ds__alloc(parameters->heap, bytes);
+    if (!before.data) return ds__alloc_failed(parameters->heap, bytes, p->name, error);
+    const ds_status status = fill(parameters, p->stored, &before, error);
+    for (size_t i = 0; i < p->elements && status == DS_OK; i++) p->data[i] += share * (before.data[i] - p->data[i]);
+    if (!p->gradient) ds__free(parameters->heap, before.data, bytes);
+    return status;
+}
+
+ds_status ds__parameters_interpolate(ds__parameters *parameters, float share, ds_error *error) {
+    for (size_t i = 0; i < parameters->count; i++) {
+        ds__parameter *p = &parameters->items[i];
+        if (p->trained && p->stored && !is_head(p->name)) DS_TRY(interpolate(parameters, p, share, error));
     }
     return DS_OK;
 }

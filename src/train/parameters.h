@@ -11,10 +11,11 @@ typedef struct ds__parameter {
     int rank;
     int64_t shape[DS_MAX_RANK];
     size_t elements;
-    float *data, *gradient; /* gradient: NULL until there is one */
-    float *first, *second;  /* moments; NULL until the first step, and where the optimiser has none */
-    bool trained, decays;   /* decays: neither a bias nor a norm */
-    float rate;             /* times the step's rate */
+    float *data, *gradient;       /* gradient: NULL until there is one */
+    float *first, *second;        /* moments; NULL until the first step, and where the optimiser has none */
+    const ds__safetensor *stored; /* in the folder that training began with; NULL: it is new */
+    bool trained, decays;         /* decays: neither a bias nor a norm */
+    float rate;                   /* times the step's rate */
 } ds__parameter;
 
 typedef struct ds__parameters {
@@ -41,6 +42,9 @@ ds__parameter *ds__parameters_find(const ds__parameters *parameters, const char 
 /* Makes gradients, and moments when they are asked for, of everything that is trained. */
 ds_status ds__parameters_reserve(ds__parameters *parameters, bool gradients, int moments,
                                  ds_error *error) DS_MUST_CHECK;
+/* Each trained parameter becomes (1 - share) of itself and `share` of what is stored, but for heads and what is new.
+ * Gradients are overwritten. */
+ds_status ds__parameters_interpolate(ds__parameters *parameters, float share, ds_error *error) DS_MUST_CHECK;
 /* Elements of those that are trained. */
 int64_t ds__parameters_trained(const ds__parameters *parameters);
 

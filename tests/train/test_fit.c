@@ -47,7 +47,7 @@ typedef struct change {
     bool unclipped, applies; /* applies: gradients where they arise, instead of keeping them */
     float dropout;
     const char *teacher, *keep_texts;
-    float keep_vectors;
+    float keep_vectors, keep_weights;
     int64_t save_steps, steps; /* steps: 0: STEPS */
 } change;
 
@@ -88,6 +88,7 @@ static ds_status run(const scratch_folder *scratch, const char *output, change h
                               .resume = how.resume,
                               .teacher = how.teacher,
                               .keep_texts = how.keep_texts,
+                              .keep_weights = how.keep_weights,
                               .on_event = stop_at,
                               .user = &how};
     ds_status status = ds_fit(context, MODEL, &trainer, &options, result, error);
@@ -218,6 +219,47 @@ static void vectors_can_be_kept(void **state) {
     kept.teacher = NULL;
     assert_int_equal(run(&scratch, "alone", kept, &result, &error), DS_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "teacher"));
+    scratch_destroy(&scratch);
+}
+
+/* The result lies on the line between what was and what was learned; the head is the learned one. */
+static void weights_can_be_kept(void **state) {
+    (void)state;
+    scratch_folder scratch;
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    must_run(&scratch, "learned", (change){.dropout = -1, .steps = 30});
+    must_run(&scratch, "half", (change){.dropout = -1, .steps = 30, .keep_weights = 0.5f});
+    ds_context *context;
+    ds_error error;
+    ds_trainer *trainers[3];
+    const char *names[] = {"learned", "half"};
+    const ds_trainer_options options = {.schedule = DS_SCHEDULE_CONSTANT};
+    assert_int_equal(ds_context_create(NULL, &context, &error), DS_OK);
+    for (int i = 0; i < 3; i++)
+        if (ds_trainer_create(context, i == 2 ? MODEL : scratch_path(&scratch, names[i]), &options, &trainers[i],
+                              &error) != DS_OK)
+            fail_msg("%s", error.message);
+    size_t moved = 0;
+    for (size_t t = 0; t < ds_trainer_tensor_count(trainers[0]); t++) {
+        ds_train_tensor learned, half, before;
+        assert_int_equal(ds_trainer_tensor(trainers[0], t, &learned, &error), DS_OK);
+        assert_int_equal(ds_trainer_tensor(trainers[1], t, &half, &error), DS_OK);
+        assert_int_equal(ds_trainer_tensor(trainers[2], t, &before, &error), DS_OK);
+        assert_string_equal(learned.name, half.name);
+        assert_string_equal(learned.name, before.name);
+        const bool head = strstr(learned.name, "classifier") || strstr(learned.name, "pooler");
+        size_t elements = 1;
+        for (int d = 0; d < learned.rank; d++) elements *= (size_t)learned.shape[d];
+        for (size_t i = 0; i < elements; i++) {
+            const float expected = head ? learned.data[i] : 0.5f * (learned.data[i] + before.data[i]);
+            if (!(fabsf(half.data[i] - expected) <= 1e-6f)) fail_msg("%s[%zu] is off the line", learned.name, i);
+            moved += !head && learned.data[i] != before.data[i];
+        }
+    }
+    assert_true(moved > 1000);
+    for (int i = 0; i < 3; i++) ds_trainer_destroy(trainers[i]);
+    ds_context_destroy(context);
     scratch_destroy(&scratch);
 }
 
@@ -426,10 +468,15 @@ static void vectors_keep_all_tensors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(learns_and_is_a_model),       cmocka_unit_test(vectors_can_be_kept),
-        cmocka_unit_test(nothing_but_the_seed_counts), cmocka_unit_test(stopped_runs_go_on),
-        cmocka_unit_test(killed_runs_go_on),           cmocka_unit_test(torn_checkpoint_is_passed_over),
-        cmocka_unit_test(every_task_learns),           cmocka_unit_test(vectors_keep_all_tensors),
+        cmocka_unit_test(learns_and_is_a_model),
+        cmocka_unit_test(vectors_can_be_kept),
+        cmocka_unit_test(weights_can_be_kept),
+        cmocka_unit_test(nothing_but_the_seed_counts),
+        cmocka_unit_test(stopped_runs_go_on),
+        cmocka_unit_test(killed_runs_go_on),
+        cmocka_unit_test(torn_checkpoint_is_passed_over),
+        cmocka_unit_test(every_task_learns),
+        cmocka_unit_test(vectors_keep_all_tensors),
     };
     return cmocka_run_group_tests_name("fit", tests, NULL, NULL);
 }
