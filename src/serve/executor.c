@@ -3,7 +3,7 @@
  *
  * Texts are tokenised here, right before their batch: a request that expires or whose client leaves then costs nothing,
  * a transport's thread never has to work through megabytes, and while this thread tokenises, the core that the pool
- * leaves idle answers the sockets.  It is about 1 % of a batch's time. */
+ * leaves idle answers the sockets. */
 #include <time.h>
 
 #include "base/clock.h"

@@ -618,10 +618,11 @@ class Limits(unittest.TestCase):
                 result = subprocess.run([PROGRAM, "serve", *arguments], capture_output=True, timeout=60)
                 self.assertEqual(result.returncode, 2)
                 self.assertIn(word, result.stderr.decode())
-        for arguments, word in ((["--model", "a=b", "--bind", "nowhere"], "nowhere"),
-                                (["--model", "a b=b"], "a b"), (["--model-repository", str(self.folder / "none")], "none"),
-                                (["--model", "a=b", "--api-keys", str(self.folder / "none")], "none"),
-                                (["--model", "a=b", "--tls-cert", "none", "--tls-key", "none"], "none")):
+        there = f"a={MODELS / 'st_mean'}"
+        for arguments, word in ((["--model", there, "--bind", "nowhere"], "nowhere"), (["--model", "a=b"], 'no model "b"'),
+                                (["--model", f"a b={MODELS / 'st_mean'}"], "a b"), (["--model-repository", str(self.folder / "none")], "none"),
+                                (["--model", there, "--api-keys", str(self.folder / "none")], "none"),
+                                (["--model", there, "--tls-cert", "none", "--tls-key", "none"], "none")):
             with self.subTest(arguments):
                 result = subprocess.run([PROGRAM, "serve", "--http-port", "0", "--metrics-port", "0", *arguments],
                                         capture_output=True, timeout=60)

@@ -1,9 +1,8 @@
 /* The REST side: HTTP/1.1 on a libevent base.
  *
  * The parser is our own, over libevent's bufferevents, and not libevent's evhttp: evhttp reads a whole chunked body
- * before anybody is asked, has no limit for slow senders but one timeout, cannot wait for a body to be consumed, does
- * not tell a client that leaves from one that is slow while a request is computed, and takes some 20 us for a request
- * that takes 5 here. */
+ * before anybody is asked, has no limit for slow senders but one timeout, cannot wait for a body to be consumed, and
+ * does not tell a client that leaves from one that is slow while a request is computed. */
 #ifndef DS_SERVE_HTTP_HTTP_SERVER_H
 #define DS_SERVE_HTTP_HTTP_SERVER_H
 
