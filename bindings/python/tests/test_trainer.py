@@ -358,6 +358,7 @@ def test_interrupt(tmp_path):
     script = """
 import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have it ignored
 from deepseek import AutoModelForSequenceClassification, Trainer, TrainingArguments
 model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], num_labels=2)
 rows = [{"text": "my card", "label": 0}, {"text": "a fee", "label": 1}] * 8
