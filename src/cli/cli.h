@@ -54,6 +54,10 @@ int cli_usage_error(const char *command, const char *format, ...) DS_PRINTF(2, 3
  * source tree or installation that the program is of, in $XDG_DATA_HOME/deepseek/models.  Fails with the places where
  * it was looked for when there is none.  *name: NULL is left alone; what it becomes lives as long as the program. */
 int cli_find_model(const char **name);
+/* An option's value, low to high; a usage error ends the program. expected: of a real number, for that sentence. */
+int64_t cli_whole(const char *command, const char *option, const char *text, int64_t low, int64_t high);
+double cli_real(const char *command, const char *option, const char *text, double low, double high,
+                const char *expected);
 
 /* Memory of the program itself: outside of the library's limit, and bounded (see cli_batch). */
 ds__heap *cli_heap(void);

@@ -37,24 +37,6 @@ typedef struct calibration {
     bool json;
 } calibration;
 
-static double parse_split(const char *text) {
-    char *end;
-    double value = strtod(text, &end);
-    if (!*text || *end || strpbrk(text, "xX") || !(value > 0 && value < 1))
-        exit(cli_usage_error("calibrate", "--split is \"%s\", expected a number over 0 and under 1", text));
-    return value;
-}
-
-static uint64_t parse_seed(const char *text) {
-    char *end;
-    const bool is_number = *text >= '0' && *text <= '9';
-    long long value = strtoll(text, &end, 10);
-    if (!is_number || *end || value > 1000000000000000) /* what train takes */
-        exit(
-            cli_usage_error("calibrate", "--seed is \"%s\", expected a whole number from 0 to 1000000000000000", text));
-    return (uint64_t)value;
-}
-
 static error_t parse(int key, char *argument, void *own) {
     calibration *c = own;
     switch (key) {
@@ -65,8 +47,10 @@ static error_t parse(int key, char *argument, void *own) {
     case KEY_TEXT_COLUMN: c->how.text_column = argument; break;
     case KEY_PAIR_COLUMN: c->how.pair_column = argument; break;
     case KEY_LABEL_COLUMN: c->how.label_column = argument; break;
-    case KEY_SPLIT: c->how.split = parse_split(argument); break;
-    case KEY_SEED: c->how.seed = parse_seed(argument); break;
+    case KEY_SPLIT:
+        c->how.split = cli_real("calibrate", "split", argument, 1e-6, 1 - 1e-6, "a number over 0 and under 1");
+        break;
+    case KEY_SEED: c->how.seed = (uint64_t)cli_whole("calibrate", "seed", argument, 0, 1000000000000000); break;
     case KEY_JSON: c->json = true; break;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -36,31 +36,14 @@ typedef struct classify {
     float threshold;
 } classify;
 
-static float parse_threshold(const char *text) {
-    char *end;
-    double value = strtod(text, &end);
-    if (!*text || *end || strpbrk(text, "xX") || !(value >= 0 && value <= 1))
-        exit(cli_usage_error("classify", "--threshold is \"%s\", expected a number from 0 to 1", text));
-    return (float)value;
-}
-
 static error_t parse(int key, char *argument, void *own) {
     classify *c = own;
-    char *end;
-    long top;
     switch (key) {
     case KEY_PAIR_COLUMN: c->common.pair_column = argument; break;
-    case KEY_TOP_K:
-        errno = 0;
-        top = strtol(argument, &end, 10);
-        if (errno || *end || end == argument || top < 1 || top > INT_MAX)
-            exit(cli_usage_error("classify", "--top-k is \"%s\", expected a whole number from 1 to %d", argument,
-                                 INT_MAX));
-        c->top = (int)top;
-        break;
+    case KEY_TOP_K: c->top = (int)cli_whole("classify", "top-k", argument, 1, INT_MAX); break;
     case KEY_THRESHOLD:
         c->has_threshold = true;
-        c->threshold = parse_threshold(argument);
+        c->threshold = (float)cli_real("classify", "threshold", argument, 0, 1, "a number from 0 to 1");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }

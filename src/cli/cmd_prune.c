@@ -40,16 +40,6 @@ typedef struct pruning {
     size_t size, texts;
 } pruning;
 
-static size_t parse_number(const char *name, const char *text) {
-    char *end;
-    const bool is_number = *text >= '0' && *text <= '9';
-    long value = strtol(text, &end, 10);
-    if (!is_number || *end || value < LEAST_TOKENS || value > MOST_TOKENS)
-        exit(cli_usage_error("prune", "--%s is \"%s\", expected a whole number from %d to %d", name, text, LEAST_TOKENS,
-                             MOST_TOKENS));
-    return (size_t)value;
-}
-
 static error_t parse(int key, char *argument, void *own) {
     pruning *p = own;
     switch (key) {
@@ -60,8 +50,10 @@ static error_t parse(int key, char *argument, void *own) {
         p->files[p->file_count++] = argument;
         break;
     case KEY_TEXT_COLUMN: p->common.text_column = argument; break;
-    case KEY_TOKENS: p->tokens = parse_number("tokens", argument); break;
-    case KEY_MIN_COUNT: p->min_count = parse_number("min-count", argument); break;
+    case KEY_TOKENS: p->tokens = (size_t)cli_whole("prune", "tokens", argument, LEAST_TOKENS, MOST_TOKENS); break;
+    case KEY_MIN_COUNT:
+        p->min_count = (size_t)cli_whole("prune", "min-count", argument, LEAST_TOKENS, MOST_TOKENS);
+        break;
     case KEY_JSON: p->json = true; break;
     default: return ARGP_ERR_UNKNOWN;
     }

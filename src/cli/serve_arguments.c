@@ -68,19 +68,9 @@ static const char doc[] =
     "  deepseek serve --model-repository models --api-keys keys.jsonl\n"
     "  curl localhost:8000/v1/embeddings -d '{\"model\": \"minilm\", \"input\": \"hello\"}'\n";
 
-static long parse_number(const char *option, const char *text, long low, long high) {
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < low || value > high)
-        exit(cli_usage_error("serve", "--%s is \"%s\", expected a whole number from %ld to %ld", option, text, low,
-                             high));
-    return value;
-}
-
 /* -1: "none". */
 static int parse_port(const char *option, const char *text) {
-    return strcmp(text, "none") == 0 ? -1 : (int)parse_number(option, text, 0, 65535);
+    return strcmp(text, "none") == 0 ? -1 : (int)cli_whole("serve", option, text, 0, 65535);
 }
 
 static void add_model(serve_arguments *a, const char *name, const char *folder) {
@@ -110,19 +100,19 @@ static error_t parse(int key, char *argument, void *own) {
     case KEY_REPOSITORY: a->repository = argument; break;
     case KEY_MODEL: parse_model(a, argument); break;
     case KEY_BIND: a->bind = argument; break;
-    case KEY_HTTP_PORT: a->http_port = (int)parse_number("http-port", argument, 0, 65535); break;
+    case KEY_HTTP_PORT: a->http_port = (int)cli_whole("serve", "http-port", argument, 0, 65535); break;
     case KEY_GRPC_PORT: a->grpc_port = parse_port("grpc-port", argument); break;
     case KEY_METRICS_PORT: a->metrics_port = parse_port("metrics-port", argument); break;
     case KEY_CONFIG: break; /* read before everything else */
     case KEY_API_KEYS: a->api_keys = argument; break;
     case KEY_TLS_CERT: a->tls_cert = argument; break;
     case KEY_TLS_KEY: a->tls_key = argument; break;
-    case KEY_MAX_QUEUE: a->max_queue = (size_t)parse_number("max-queue", argument, 1, 1 << 24); break;
+    case KEY_MAX_QUEUE: a->max_queue = (size_t)cli_whole("serve", "max-queue", argument, 1, 1 << 24); break;
     case KEY_MAX_BATCH_TOKENS:
-        a->max_batch_tokens = (size_t)parse_number("max-batch-tokens", argument, 1, 1 << 20);
+        a->max_batch_tokens = (size_t)cli_whole("serve", "max-batch-tokens", argument, 1, 1 << 20);
         break;
-    case KEY_MAX_DELAY: a->max_delay_us = (uint32_t)parse_number("max-delay-us", argument, 0, 10000000); break;
-    case KEY_GRACE: a->grace_s = (int)parse_number("grace-seconds", argument, 0, 86400); break;
+    case KEY_MAX_DELAY: a->max_delay_us = (uint32_t)cli_whole("serve", "max-delay-us", argument, 0, 10000000); break;
+    case KEY_GRACE: a->grace_s = (int)cli_whole("serve", "grace-seconds", argument, 0, 86400); break;
     case KEY_CHECK: a->check = true; break;
     case KEY_TEST_MODELS: a->test_models = true; break;
     default: return ARGP_ERR_UNKNOWN;

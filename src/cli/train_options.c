@@ -171,24 +171,6 @@ static int number_of_word(const char *words, const char *word) {
     }
 }
 
-static int64_t whole_of(const row *r, const char *text) {
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno || end == text || *end || value < (int64_t)r->low || value > (int64_t)r->high)
-        exit(cli_usage_error("train", "--%s is \"%s\", expected a whole number from %lld to %lld", r->name, text,
-                             (long long)r->low, (long long)r->high));
-    return value;
-}
-
-static double real_of(const row *r, const char *text) {
-    char *end;
-    double value = strtod(text, &end);
-    if (!*text || *end || strpbrk(text, "xX") || !(value >= r->low && value <= r->high))
-        exit(cli_usage_error("train", "--%s is \"%s\", expected %s", r->name, text, r->expected));
-    return value;
-}
-
 static int word_of(const row *r, const char *text) {
     char words[200];
     int number = number_of_word(r->argument, text);
@@ -214,8 +196,8 @@ static void take(const row *r, const char *text, cli_train_options *options) {
                                                                    : "a folder"));
     switch (r->kind) {
     case VALUE_TEXT: *(const char **)field = text; break;
-    case VALUE_WHOLE: *(int64_t *)field = whole_of(r, text); break;
-    case VALUE_REAL: *(double *)field = real_of(r, text); break;
+    case VALUE_WHOLE: *(int64_t *)field = cli_whole("train", r->name, text, (int64_t)r->low, (int64_t)r->high); break;
+    case VALUE_REAL: *(double *)field = cli_real("train", r->name, text, r->low, r->high, r->expected); break;
     case VALUE_WORD: *(int *)field = word_of(r, text); break;
     case VALUE_LIST: add_pattern(r, text, field); break;
     case VALUE_FLAG: *(bool *)field = true; break;

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/error.h"
+#include "pipeline/scores.h"
 #include "pipeline/session.h"
 
 /* 0 becomes the default; more than the model has positions for is refused. */
@@ -40,14 +41,6 @@ static ds_status need_head(const ds_session *session, ds_head head, ds_error *er
                     info->head == DS_HEAD_NONE ? "; it can be embedded" : ", but one for the other kind");
 }
 
-/* Of x / temperature. */
-static void softmax(float *x, size_t n, double temperature) {
-    double top = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) top = fmax(top, x[i]);
-    for (size_t i = 0; i < n; i++) sum += exp((x[i] - top) / temperature);
-    for (size_t i = 0; i < n; i++) x[i] = (float)(exp((x[i] - top) / temperature) / sum);
-}
-
 static int32_t best_label(const float *scores, size_t labels) {
     size_t best = 0;
     for (size_t i = 1; i < labels; i++)
@@ -80,10 +73,7 @@ ds_status ds__classify(ds_session *session, const ds_text *texts, const ds_text 
     if (options->logits || info->problem == DS_PROBLEM_REGRESSION) return DS_OK;
     for (size_t i = 0; i < count; i++) {
         float *row = scores + i * labels;
-        const double temperature = (double)info->temperature;
-        if (info->problem == DS_PROBLEM_SINGLE_LABEL) softmax(row, labels, temperature);
-        for (size_t c = 0; info->problem == DS_PROBLEM_MULTI_LABEL && c < labels; c++)
-            row[c] = (float)(1 / (1 + exp(-(double)row[c] / temperature)));
+        ds__scores_of_logits(info, row, row);
         if (!options->answers) continue;
         const int32_t best = best_label(row, labels);
         options->answers[i] = row[best] >= options->threshold ? best : DS_LABEL_UNKNOWN;
@@ -96,7 +86,7 @@ static ds_tag_span read_word(const ds_session *session, size_t at, size_t end, f
                              size_t *next) {
     const ds__batch *batch = &session->batch;
     size_t last = at;
-    softmax(logits + at * labels, labels, 1);
+    ds__softmax_scores(logits + at * labels, labels, 1, logits + at * labels);
     const size_t best = (size_t)best_label(logits + at * labels, labels);
     while (last + 1 < end && batch->words[last + 1] == batch->words[at]) last++;
     *next = last + 1;

@@ -1,19 +1,8 @@
 /* What a request means to its model: rows of texts or ids going in, and the tensors that come out. */
-#include <math.h>
 #include <stdio.h>
 
+#include "pipeline/scores.h"
 #include "serve/service_internal.h"
-
-void ds__serve_scores(const ds_model_info *info, const float *logits, float *scores) {
-    size_t labels = (size_t)info->labels;
-    double top = -INFINITY, sum = 0;
-    for (size_t c = 0; c < labels; c++) top = fmax(top, logits[c]);
-    for (size_t c = 0; c < labels; c++) sum += exp(logits[c] - top);
-    for (size_t c = 0; c < labels; c++)
-        scores[c] = info->problem == DS_PROBLEM_SINGLE_LABEL  ? (float)(exp(logits[c] - top) / sum)
-                    : info->problem == DS_PROBLEM_MULTI_LABEL ? (float)(1 / (1 + exp(-(double)logits[c])))
-                                                              : logits[c];
-}
 
 /* ---- what models take and give ---- */
 
@@ -215,8 +204,9 @@ ds__serve_code ds__call_prepare(ds__call *call, ds_error *error) {
     code = check_rows(call, error);
     if (code != DS__SERVE_OK) return code;
     bool labels = call->instance->kind == DS__INSTANCE_CLASSIFY;
-    /* Logits, then a score and a label's text for each row. */
-    size_t floats = call->rows * (call->instance->row_floats + labels) * sizeof(float);
+    /* Logits, then a score and a label's text for each row; and all scores of one row at a time. */
+    size_t columns = call->instance->row_floats;
+    size_t floats = (call->rows * (columns + labels) + (labels ? columns : 0)) * sizeof(float);
     call->out = ds__arena_alloc(&r->arena, floats);
     ds_text *texts = labels ? ds__arena_alloc(&r->arena, call->rows * sizeof *texts) : NULL;
     ds__serve_tensor *results = ds__arena_alloc(&r->arena, 3 * sizeof *results);
@@ -228,19 +218,16 @@ ds__serve_code ds__call_prepare(ds__call *call, ds_error *error) {
 
 /* ---- the way out ---- */
 
-static void label_rows(ds__call *call, float *scores, ds_text *texts) {
+/* all: room for the scores of a row. */
+static void label_rows(ds__call *call, float *scores, float *all, ds_text *texts) {
     const ds_model_info *info = &call->instance->info;
     size_t labels = (size_t)info->labels;
     for (size_t row = 0; row < call->rows; row++) {
-        const float *logits = call->out + row * labels;
         size_t best = 0;
-        double sum = 0;
+        ds__scores_of_logits(info, call->out + row * labels, all);
         for (size_t c = 1; c < labels; c++)
-            if (logits[c] > logits[best]) best = c;
-        for (size_t c = 0; c < labels; c++) sum += exp((double)logits[c] - logits[best]);
-        scores[row] = info->problem == DS_PROBLEM_SINGLE_LABEL  ? (float)(1 / sum)
-                      : info->problem == DS_PROBLEM_MULTI_LABEL ? (float)(1 / (1 + exp(-(double)logits[best])))
-                                                                : logits[best];
+            if (all[c] > all[best]) best = c;
+        scores[row] = all[best];
         const char *name = ds_model_label(call->instance->engine, (int32_t)best);
         texts[row] = (ds_text){name, strlen(name)};
     }
@@ -259,7 +246,7 @@ void ds__call_finish(ds__call *call) {
     }
     float *scores = call->out + rows * width;
     ds_text *texts = (ds_text *)results[1].texts;
-    label_rows(call, scores, texts);
+    label_rows(call, scores, scores + rows, texts);
     if (asked_for(r, "logits"))
         *next++ = (ds__serve_tensor){DS_STR("logits"),       DS__SERVE_FP32, 2,   {rows, width},
                                      (size_t)(rows * width), call->out,      NULL};

@@ -214,10 +214,6 @@ typedef struct ds__serve_description {
 ds__serve_code ds__serve_describe(ds__service *service, ds__str model, ds__str version, ds__arena *arena,
                                   ds__serve_description *out, ds_error *error) DS_MUST_CHECK;
 
-/* A classifier's scores, [info->labels], out of its logits: softmax, sigmoid or the value itself, as the problem asks.
- */
-void ds__serve_scores(const ds_model_info *info, const float *logits, float *scores);
-
 typedef struct ds__serve_duration {
     uint64_t count, ns;
 } ds__serve_duration;

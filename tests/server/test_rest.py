@@ -26,6 +26,9 @@ FIXED = {"BOOL": ("?", [True, False]), "UINT8": ("B", [0, 255]), "UINT16": ("H",
          "FP32": ("f", [0.5, -1.25]), "FP64": ("d", [0.1, -1e300])}
 
 
+BASE = "../../../models/deepseek/base-model"  # which has a temperature
+
+
 def program(command: str, model: str, *texts: str) -> list[dict]:
     """What the command line answers."""
     result = subprocess.run([PROGRAM, command, str(MODELS / model)], input="\n".join(texts).encode(), capture_output=True,
@@ -35,7 +38,8 @@ def program(command: str, model: str, *texts: str) -> list[dict]:
 
 class Protocol(Case):
     ARGUMENTS = ("--model", f"st={MODELS / 'st_mean'}", "--model", f"seq={MODELS / 'bert_seq'}", "--enable-test-models",
-                 "--model", f"multi={MODELS / 'bert_multilabel'}", "--model", f"regression={MODELS / 'bert_regression'}")
+                 "--model", f"multi={MODELS / 'bert_multilabel'}", "--model", f"regression={MODELS / 'bert_regression'}",
+                 "--model", "base=deepseek/base-model")
 
     def infer(self, model: str, body: dict, **headers: str):
         return self.server.ask("POST", f"/v2/models/{model}/infer", body, **headers)
@@ -107,11 +111,12 @@ class Protocol(Case):
 
     def test_classes_are_those_of_the_command_line(self) -> None:
         texts = ["Where is my card?", "exchange rate"]
-        answer = self.good(self.infer("seq", {"inputs": [text_input(*texts)]})).json
-        outputs = {o["name"]: o["data"] for o in answer["outputs"]}
-        for i, row in enumerate(program("classify", "bert_seq", *texts)):
-            self.assertEqual(outputs["label"][i], row["labels"][0]["label"])
-            self.close([outputs["score"][i]], [row["labels"][0]["score"]])
+        for model, folder in (("seq", "bert_seq"), ("base", BASE)):
+            answer = self.good(self.infer(model, {"inputs": [text_input(*texts)]})).json
+            outputs = {o["name"]: o["data"] for o in answer["outputs"]}
+            for i, row in enumerate(program("classify", folder, *texts)):
+                self.assertEqual(outputs["label"][i], row["labels"][0]["label"])
+                self.close([outputs["score"][i]], [row["labels"][0]["score"]])
 
     def test_outputs_by_name(self) -> None:
         body = {"inputs": [text_input("a")], "outputs": [{"name": "score"}, {"name": "label"}]}
@@ -236,13 +241,14 @@ class Protocol(Case):
 
     def test_openai_models(self) -> None:
         names = [m["id"] for m in self.good(self.server.ask("GET", "/v1/models")).json["data"]]
-        self.assertEqual(names, ["identity", "multi", "regression", "seq", "st"])
+        self.assertEqual(names, ["base", "identity", "multi", "regression", "seq", "st"])
         self.assertEqual(self.good(self.server.ask("GET", "/v1/models/st")).json["object"], "model")
         answer = self.server.ask("GET", "/v1/models/none")
         self.assertEqual((answer.status, answer.json["error"]["type"]), (404, "invalid_request_error"))
 
     def test_classify(self) -> None:
-        for model, folder in (("seq", "bert_seq"), ("multi", "bert_multilabel"), ("regression", "bert_regression")):
+        for model, folder in (("seq", "bert_seq"), ("multi", "bert_multilabel"), ("regression", "bert_regression"),
+                              ("base", BASE)):
             with self.subTest(model):
                 answer = self.good(self.server.ask("POST", "/v1/classify", {"model": model, "input": ["hello", "two"]})).json
                 for got, want in zip(answer["data"], program("classify", folder, "hello", "two")):

@@ -1,6 +1,7 @@
 /* Texts to labels: {"model", "input"} in, a list of {"label", "score"} for each text out, the best first. */
 #include <stdio.h>
 
+#include "pipeline/scores.h"
 #include "serve/routes/text_input.h"
 
 /* A label's place, for sorting by score. */
@@ -22,7 +23,7 @@ static void put_rows(ds__json_writer *json, const ds__serve_tensor *logits, cons
                      choice *choices, float *scores) {
     size_t labels = (size_t)about->info->labels;
     for (int64_t row = 0; row < logits->shape[0]; row++) {
-        ds__serve_scores(about->info, (const float *)logits->data + (size_t)row * labels, scores);
+        ds__scores_of_logits(about->info, (const float *)logits->data + (size_t)row * labels, scores);
         for (size_t c = 0; c < labels; c++) choices[c] = (choice){about->class_labels[c], scores[c]};
         sort(choices, labels);
         ds__json_open_array(json);
