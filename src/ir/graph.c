@@ -288,11 +288,3 @@ size_t ds__graph_uses(const ds_graph *graph, int32_t value) {
     for (size_t i = 0; i < graph->output_count; i++) uses += graph->outputs[i].value == value;
     return uses;
 }
-
-void ds__graph_replace_uses(ds_graph *graph, int32_t old, int32_t replacement) {
-    for (size_t i = 0; i < graph->node_count; i++)
-        for (int32_t k = 0; k < graph->nodes[i].input_count; k++)
-            if (graph->nodes[i].inputs[k] == old) graph->nodes[i].inputs[k] = replacement;
-    for (size_t i = 0; i < graph->output_count; i++)
-        if (graph->outputs[i].value == old) graph->outputs[i].value = replacement;
-}

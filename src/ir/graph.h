@@ -138,8 +138,6 @@ ds_value ds__graph_add(ds_graph *graph, const ds__op *op, const ds_value *inputs
 int32_t ds__graph_producer(const ds_graph *graph, int32_t value);
 /* How many node inputs and graph outputs read the value. */
 size_t ds__graph_uses(const ds_graph *graph, int32_t value);
-/* Makes every reader of `old` read `replacement`. */
-void ds__graph_replace_uses(ds_graph *graph, int32_t old, int32_t replacement);
 /* Makes room for a node in front of `position` (or at the end); false: out of memory. */
 bool ds__graph_insert(ds_graph *graph, size_t position, ds__node node) DS_MUST_CHECK;
 void ds__graph_remove(ds_graph *graph, size_t position);

@@ -10,7 +10,6 @@ size_t ds__program_scratch(const ds__program *program) {
 }
 
 const ds_graph *ds__program_graph(const ds__program *program) { return program->graph; }
-const ds__backend *ds__program_backend(const ds__program *program, size_t node) { return program->backends[node]; }
 
 void ds__program_destroy(ds__program *program) {
     if (!program) return;

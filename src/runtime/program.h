@@ -36,8 +36,6 @@ ds_status ds__program_create(ds_graph *graph_take, ds__weight_store *store, cons
                              ds__program **out, ds_error *error) DS_MUST_CHECK;
 void ds__program_destroy(ds__program *program);
 const ds_graph *ds__program_graph(const ds__program *program);
-/* The backend that runs a node. */
-const ds__backend *ds__program_backend(const ds__program *program, size_t node);
 
 typedef struct ds__program_memory {
     size_t activations, side_by_side; /* bytes of the buffer; bytes without sharing */

@@ -12,13 +12,13 @@
 
 /* ---- finding, under the lock ---- */
 
-ds__served_model *ds__service_find_model(const ds__service *service, ds__str name) {
+static ds__served_model *find_model(const ds__service *service, ds__str name) {
     ds__served_model *model = service->models;
     while (model && !ds__str_equal(model->name, name)) model = model->next;
     return model;
 }
 
-ds__instance *ds__model_instance(const ds__served_model *model, int64_t version) {
+static ds__instance *instance_of(const ds__served_model *model, int64_t version) {
     ds__instance *instance = model->instances;
     while (instance && instance->version != version) instance = instance->next;
     return instance;
@@ -49,12 +49,12 @@ static ds__serve_code not_loaded(const ds__served_model *model, ds__str version,
 
 ds__serve_code ds__service_resolve(const ds__service *service, ds__str name, ds__str version, ds__instance **out,
                                    ds_error *error) {
-    const ds__served_model *model = ds__service_find_model(service, name);
+    const ds__served_model *model = find_model(service, name);
     if (!model) return ds__refuse(error, DS__SERVE_NOT_FOUND, "there is no model \"%.*s\" here", DS_STR_ARG(name));
     int64_t number = version.size ? parse_version(version) : model->current;
     for (size_t i = 0; !number && i < model->label_count; i++)
         if (ds__str_equal(model->labels[i].name, version)) number = model->labels[i].version;
-    *out = number ? ds__model_instance(model, number) : NULL;
+    *out = number ? instance_of(model, number) : NULL;
     return *out ? DS__SERVE_OK : not_loaded(model, version, error);
 }
 
@@ -82,7 +82,7 @@ static bool good_name(ds__str name, size_t most) {
 
 /* Adds a name, in its place in the alphabet; under the lock. */
 static ds_status add_model(ds__service *service, ds__str name, const char *folder, bool is_identity, ds_error *error) {
-    if (ds__service_find_model(service, name)) return DS_OK;
+    if (find_model(service, name)) return DS_OK;
     ds__served_model *model = ds__arena_zeroed(&service->arena, sizeof *model);
     ds__str copy = ds__arena_copy(&service->arena, name);
     if (!model || !copy.data) return ds__alloc_failed(service->heap, sizeof *model, "a model's name", error);
@@ -197,7 +197,7 @@ static bool is_labelled(const ds__served_model *model, int64_t version) {
 /* A new version becomes the current one.  The one before stays for a rollback, labelled ones stay, others go. */
 static void install(ds__service *service, ds__instance *fresh) {
     ds__served_model *model = fresh->model;
-    ds__instance *same = ds__model_instance(model, fresh->version);
+    ds__instance *same = instance_of(model, fresh->version);
     if (same) retire(service, same);
     ds__instance **at = &model->instances;
     while (*at && (*at)->version < fresh->version) at = &(*at)->next;
@@ -293,7 +293,7 @@ static ds__serve_code unload(ds__service *service, ds__served_model *model, int6
 static ds__serve_code rollback(ds__service *service, ds__served_model *model, int64_t *version, ds_error *error) {
     pthread_mutex_lock(&service->lock);
     int64_t target = *version = model->previous;
-    bool loaded = target && ds__model_instance(model, target);
+    bool loaded = target && instance_of(model, target);
     if (loaded) {
         model->previous = model->current;
         model->current = target;
@@ -316,7 +316,7 @@ static ds__serve_code set_label(ds__service *service, ds__served_model *model, d
     size_t place = 0;
     while (place < model->label_count && !ds__str_equal(model->labels[place].name, label)) place++;
     ds__serve_code code = DS__SERVE_OK;
-    if (!ds__model_instance(model, version))
+    if (!instance_of(model, version))
         code = ds__refuse(error, DS__SERVE_CONFLICT,
                           "version %lld of \"%s\" is not loaded, and a label goes to a loaded one only; load it first",
                           (long long)version, model->name.data);
@@ -353,7 +353,7 @@ static ds__serve_code drop_label(ds__service *service, ds__served_model *model, 
 static ds__serve_code act(ds__service *service, ds__serve_action *action) {
     if (action->kind == DS__SERVE_LOAD && ds__service_scan(service, &action->error) != DS_OK) return DS__SERVE_INTERNAL;
     pthread_mutex_lock(&service->lock);
-    ds__served_model *model = ds__service_find_model(service, action->model);
+    ds__served_model *model = find_model(service, action->model);
     pthread_mutex_unlock(&service->lock);
     if (!model)
         return ds__refuse(&action->error, DS__SERVE_NOT_FOUND, "there is no model \"%.*s\" in the repository",

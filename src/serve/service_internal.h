@@ -130,8 +130,6 @@ struct ds__service {
 
 /* ---- repository.c, under the lock ---- */
 
-ds__served_model *ds__service_find_model(const ds__service *service, ds__str name);
-ds__instance *ds__model_instance(const ds__served_model *model, int64_t version);
 /* The version that a request means: a number, a label, or the current one. */
 ds__serve_code ds__service_resolve(const ds__service *service, ds__str model, ds__str version, ds__instance **out,
                                    ds_error *error) DS_MUST_CHECK;

@@ -22,7 +22,8 @@ size_t ds__kept_element(const ds__kept_tensor *tensor, ds_save_dtype dtype) {
     return tensor->stored->known_dtype ? ds_dtype_size(tensor->stored->dtype) : 1;
 }
 
-bool ds__kept_bytes(const ds__kept_tensor *tensor, size_t element, size_t *bytes) {
+/* The elements of a shape times `element`; false: more than can be addressed. */
+static bool bytes_of(const ds__kept_tensor *tensor, size_t element, size_t *bytes) {
     *bytes = element;
     for (int i = 0; i < tensor->rank; i++)
         if (tensor->shape[i] < 0 || !ds__size_mul(*bytes, (size_t)tensor->shape[i], bytes)) return false;
@@ -73,7 +74,7 @@ static ds_status put_data(ds__save *save, const ds__kept_tensor *tensors, size_t
         const ds__kept_tensor *t = &tensors[i];
         if (t->stored)
             status = put(save, t->stored->data, t->stored->bytes, sum, error);
-        else if (!ds__kept_bytes(t, 1, &elements))
+        else if (!bytes_of(t, 1, &elements))
             continue; /* the header was refused */
         else if (dtype == DS_SAVE_FLOAT32)
             status = put(save, t->data, elements * sizeof(float), sum, error);
@@ -98,7 +99,7 @@ static ds_status put_header(ds__save *save, const ds__kept_tensor *tensors, size
         if (tensors[i].stored) {
             stored[i].dtype = tensors[i].stored->dtype_name.data;
             stored[i].bytes = tensors[i].stored->bytes;
-        } else if (!ds__kept_bytes(&tensors[i], ds__kept_element(&tensors[i], dtype), &stored[i].bytes)) {
+        } else if (!bytes_of(&tensors[i], ds__kept_element(&tensors[i], dtype), &stored[i].bytes)) {
             status = ds__fail(error, DS_INVALID_ARGUMENT, "tensor \"%s\" has more elements than can be addressed",
                               tensors[i].name);
         }

@@ -9,8 +9,6 @@
 
 /* Bytes of an element in the file; dtype: of what is not handed on as it is. */
 size_t ds__kept_element(const ds__kept_tensor *tensor, ds_save_dtype dtype);
-/* The elements of a shape times `element`; false: more than can be addressed. */
-bool ds__kept_bytes(const ds__kept_tensor *tensor, size_t element, size_t *bytes);
 
 /* name: of the file within `save`.  dtype: not INT8.  Floats are written straight from where they lie.  A number that
  * float16 has no room for is refused with the tensor's name.  Put wide types first, and every tensor is aligned to its
