@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -103,6 +104,14 @@ class Connection:
             return False
 
 
+def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {WAIT_S} s: {what}")
+        time.sleep(0.005)
+
+
 class Server:
     """deepseek serve as a process; waits until it is ready (or has failed to be)."""
 
@@ -144,9 +153,21 @@ class Server:
             text = connection.ask("GET", "/metrics").body.decode()
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.split("\n") if line.startswith("deepseek_" + name))
 
-    def access(self) -> list[dict]:
-        time.sleep(0.3)  # it is written ten times a second
-        return [json.loads(line) for line in Path(self.log.name).read_text(encoding="utf-8").splitlines()]
+    def running(self, connection: Connection) -> bool:
+        """Waits until a request is computed; False if the connection's was faster and its answer is there already."""
+        answered = False
+        while not answered:
+            if self.metric("tenant_running") >= 1:
+                return True
+            answered = bool(select.select([connection.socket], [], [], 0.001)[0])
+        return False
+
+    def access(self, mark: str) -> list[dict]:
+        """The access log as soon as the mark is in it: it is written ten times a second."""
+        def lines() -> list[str]:  # the whole ones
+            return Path(self.log.name).read_text(encoding="utf-8").split("\n")[:-1]
+        until(lambda: any(mark in line for line in lines()), f"the access log holds {mark!r}")
+        return [json.loads(line) for line in lines()]
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """The exit code; what is left on standard error is added to `said`."""

@@ -230,7 +230,7 @@ class Clients(Case):
         with self.fails("NOT_FOUND"):
             self.client.infer("none", [texts("secret words")], request_id="log-2")
         self.client.is_server_live()
-        lines = self.server.access()
+        lines = self.server.access('"log-2"')
         self.assertNotIn("secret", json.dumps(lines))
         good, bad = ([line for line in lines if line.get("id") == name][-1] for name in ("log-1", "log-2"))
         self.assertEqual((good["method"], good["path"], good["status"], good["model"], good["traceparent"], good["tokens"] > 2),

@@ -6,16 +6,14 @@ import base64
 import gzip
 import json
 import math
-import select
 import shutil
 import struct
 import subprocess
 import sys
-import time
 import unittest
 import zlib
 
-from serving import MODELS, Case, Connection, Server, text_input
+from serving import MODELS, Case, Connection, Server, text_input, until
 
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/deepseek"
 Case.PROGRAM = PROGRAM
@@ -322,14 +320,11 @@ class Protocol(Case):
         for _ in range(20):  # on a fast machine one may be answered before its client has left
             with self.server.connect() as c:
                 c.send(b"POST /v2/models/st/infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-                while self.server.metric("tenant_running") < 1 and not select.select([c.socket], [], [], 0)[0]:
-                    time.sleep(0.001)
+                self.server.running(c)
+            # Each ends before the next begins: else the next one would take this one for itself and leave too early.
+            until(lambda: self.server.metric("tenant_running") == 0, "nothing runs")
             if cancelled() > before:
                 break
-        end = time.monotonic() + 20
-        while self.server.metric("tenant_running") > 0 and time.monotonic() < end:
-            time.sleep(0.05)
-        self.assertEqual(self.server.metric("tenant_running"), 0)
         self.assertEqual(self.server.metric("queued_texts"), 0)
         self.assertGreater(cancelled(), before)
 
@@ -354,7 +349,7 @@ class Protocol(Case):
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         answer = self.infer("st", {"id": "log-me", "inputs": [text_input("secretword")]}, traceparent=trace)
         self.assertEqual(self.good(answer).headers["traceparent"], trace)
-        lines = self.server.access()
+        lines = self.server.access('"log-me"')
         mine = [line for line in lines if line.get("id") == "log-me"][0]
         self.assertEqual((mine["status"], mine["model"], mine["traceparent"]), (200, "st", trace))
         self.assertNotIn("secretword", json.dumps(lines))
@@ -495,16 +490,17 @@ class Limits(unittest.TestCase):
         self.assertEqual(ask("wrong").status, 401)
         self.assertEqual(ask("key-two", "b").status, 200)
         self.assertEqual(ask("key-one", "b").status, 403)
-        codes = [ask("key-one").status for _ in range(4)]
-        self.assertEqual(codes[:2], [200, 200])
-        self.assertIn(429, codes)
+        codes = [ask("key-one").status]
+        while codes[-1] == 200 and len(codes) < 1000:
+            codes.append(ask("key-one").status)
+        self.assertEqual((codes[:2], codes[-1]), ([200, 200], 429))
         listed = server.ask("GET", "/v1/models", Authorization="Bearer key-one").json["data"]
         self.assertEqual([m["id"] for m in listed], ["a"])
         self.assertEqual(server.ask("POST", "/v2/repository/models/a/load", Authorization="Bearer key-two").status, 403)
         self.assertEqual(server.ask("POST", "/v2/repository/models/a/load", Authorization="Bearer key-root").status, 200)
         self.assertEqual(server.ask("GET", "/metrics", Authorization="Bearer key-two").status, 403)
         self.assertGreater(server.metric('tenant_refused_total{tenant="one"'), 0)
-        bodies = [line.get("body", "") for line in server.access()]
+        bodies = [line.get("body", "") for line in server.access("hello b")]
         self.assertTrue(any("hello b" in body for body in bodies))  # the tenant has asked for it
         self.assertFalse(any("hello a" in body for body in bodies))
         keys.write_text("{", encoding="utf-8")
@@ -528,23 +524,33 @@ class Limits(unittest.TestCase):
             codes.append(answer.status)
             if answer.status == 429:
                 retry.append(int(answer.headers["retry-after"]))
-        threads = [threading.Thread(target=client) for _ in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for _ in range(20):  # on a fast machine all of them may be answered one after the other
+            threads = [threading.Thread(target=client) for _ in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if retry:
+                break
         self.assertEqual(set(codes), {200, 429})
         self.assertTrue(all(r >= 1 for r in retry))
         self.assertEqual(server.stop(), 0)
 
+    def keep_busy(self, server: Server, connection: Connection) -> None:
+        """Asks for something long, and returns while it is computed."""
+        body = json.dumps({"inputs": [text_input(*["Where is my card?"] * 16000)]}).encode()
+        for _ in range(20):
+            connection.send(b"POST /v2/models/a/infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            if server.running(connection):
+                return
+            self.assertEqual(connection.read().status, 200)
+        self.fail("all requests were answered before they were seen to run")
+
     def test_sigterm_finishes_what_runs(self) -> None:
         server = self.start("--model", f"a={MODELS / 'st_mean'}")
-        body = json.dumps({"inputs": [text_input(*["Where is my card?"] * 16000)]}).encode()
         with server.connect() as busy, server.connect() as idle:
             idle.ask("GET", "/v2/health/live")
-            busy.send(b"POST /v2/models/a/infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            while server.metric("tenant_running") < 1:
-                time.sleep(0.005)
+            self.keep_busy(server, busy)
             server.process.send_signal(15)
             answer = busy.read()
             self.assertEqual((answer.status, answer.headers["connection"]), (200, "close"))
@@ -553,11 +559,8 @@ class Limits(unittest.TestCase):
 
     def test_the_grace_ends(self) -> None:
         server = self.start("--model", f"a={MODELS / 'st_mean'}", "--grace-seconds", "0")
-        body = json.dumps({"inputs": [text_input(*["Where is my card?"] * 16000)]}).encode()
         with server.connect() as busy:
-            busy.send(b"POST /v2/models/a/infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            while server.metric("tenant_running") < 1:
-                time.sleep(0.005)
+            self.keep_busy(server, busy)
             self.assertEqual(server.stop(), 0)
 
     def test_tls(self) -> None:
@@ -596,8 +599,7 @@ class Limits(unittest.TestCase):
     def test_a_model_that_does_not_load_leaves_the_others_and_is_not_ready(self) -> None:
         server = self.start("--model", f"a={MODELS / 'st_mean'}", "--model", f"b={self.folder}", ready=False)
         server.wait_for("cannot load b version 1")
-        while server.ask("GET", "/v2/models/a/ready").status != 200:
-            time.sleep(0.01)
+        until(lambda: server.ask("GET", "/v2/models/a/ready").status == 200, "a is ready")
         self.assertEqual(server.ask("GET", "/v2/health/ready").status, 503)
         self.assertEqual(server.ask("GET", "/v2/models/b/ready").status, 503)
         self.assertEqual(server.stop(), 0)
