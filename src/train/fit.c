@@ -1,7 +1,7 @@
-/* Training from files: what is read, in which order, when it is evaluated and saved.
+/* Training from files: steps, and when is evaluated and saved.
  *
- * Where a run stands is its step alone: the order of an epoch is a function of the seed and the epoch, so a resumed run
- * goes on with the same rows. */
+ * Where a run stands is its step alone: the rows of a step follow from the seed (fit_rows.h), so a resumed run goes on
+ * with the same ones. */
 #include "train/fit.h"
 
 #include <math.h>
@@ -16,27 +16,19 @@
 #include "train/calibrate.h"
 #include "train/checkpoint.h"
 #include "train/finish.h"
+#include "train/fit_rows.h"
 #include "train/metrics.h"
 #include "train/teacher.h"
 #include "train/trainer_checkpoint.h"
 
-enum { LAST_LOSSES = 10, MICRO_TOKENS = 4096, EVAL_ROWS = 64, MAX_CHECKPOINTS = 64 };
+enum { LAST_LOSSES = 10, EVAL_ROWS = 64, MAX_CHECKPOINTS = 64 };
 
 typedef struct fit {
     ds_context *context;
     const ds_fit_options *options;
     ds_trainer_options how;
-    ds__dataset *train, *eval; /* eval: NULL where a split or nothing is evaluated */
-    ds__dataset *kept;         /* texts without labels beside the rows; NULL: none */
-    uint32_t *kept_order;      /* [rows of kept]: in the present round through them */
-    int64_t kept_round;        /* -1: none yet */
-    uint32_t *order;           /* [rows]: of the present epoch, of the rows that are trained on */
-    uint32_t *rows;            /* [row_count]: the rows that are trained on; behind them those that are evaluated on,
-                                * then those to calibrate with */
-    size_t row_count, held_out, calibration_rows, total_rows;
-    int64_t ordered_epoch; /* -1: none yet */
-    size_t rows_of_step;
-    int64_t steps_of_epoch, total_steps;
+    ds__fit_rows rows;
+    int64_t total_steps;
     ds_tokenizer *tokenizer;
     ds_trainer *trainer;
     ds__teacher *teacher; /* NULL: none */
@@ -80,176 +72,6 @@ static void warn(void *user, const char *sentence) {
     if (put_line(f, &ignored) != DS_OK) return; /* a log must not stop a run */
 }
 
-/* ---- Data ---- */
-
-static ds_status open_data(fit *f, ds_error *error) {
-    const ds_fit_options *o = f->options;
-    ds__dataset_options options = {
-        .path = o->train,
-        .text_column = o->text_column,
-        .pair_column = o->pair_column,
-        .label_column = o->label_column,
-        .no_header = o->no_header,
-        .task = f->how.task,
-        .label_names = f->how.label_names,
-        .labels = f->how.label_names ? f->how.labels : 0,
-        .needs_labels = (!o->teacher || f->how.keep_vectors > 0) && f->how.loss != DS_LOSS_IN_BATCH_NEGATIVES,
-        .warn = warn,
-        .user = f,
-    };
-    DS_TRY(ds__dataset_open(&f->context->heap, &options, &f->train, error));
-    const ds__dataset_info *info = ds__dataset_describe(f->train);
-    f->how.task = info->task;
-    f->result->skipped = info->skipped;
-    if (info->task != DS_TRAIN_EMBEDDING && !f->how.label_names) {
-        f->how.labels = info->labels;
-        f->how.label_names = info->label_names;
-    }
-    if (info->task == DS_TRAIN_EMBEDDING && !info->has_pairs && !o->teacher)
-        return ds__fail(error, DS_INVALID_ARGUMENT,
-                        "%s: training vectors needs pairs of texts; name the second text's column, or a teacher",
-                        o->train);
-    if (!o->eval) return DS_OK;
-    options.path = o->eval;
-    options.task = info->task;
-    options.label_names = f->how.label_names;
-    options.labels = f->how.label_names ? f->how.labels : 0;
-    options.needs_labels = true;
-    return ds__dataset_open(&f->context->heap, &options, &f->eval, error);
-}
-
-static ds_status open_kept(fit *f, ds_error *error) {
-    if (!f->options->keep_texts) return DS_OK;
-    if (!(f->how.keep_vectors > 0))
-        return ds__fail(error, DS_INVALID_ARGUMENT, "keep_texts is %s, but keep_vectors is 0: nothing is kept of them",
-                        f->options->keep_texts);
-    const ds__dataset_options options = {
-        .path = f->options->keep_texts, .task = DS_TRAIN_CLASSIFICATION, .warn = warn, .user = f};
-    DS_TRY(ds__dataset_open(&f->context->heap, &options, &f->kept, error));
-    const size_t rows = ds__dataset_describe(f->kept)->rows;
-    if (rows > UINT32_MAX)
-        return ds__fail(error, DS_UNSUPPORTED, "%s: has %zu rows, at most %u are possible", options.path, rows,
-                        UINT32_MAX);
-    f->kept_order = ds__alloc(&f->context->heap, rows * sizeof *f->kept_order);
-    f->kept_round = -1;
-    return f->kept_order
-               ? DS_OK
-               : ds__alloc_failed(&f->context->heap, rows * sizeof *f->kept_order, "an order of texts", error);
-}
-
-/* Which rows are trained on: all, or those that the split leaves. */
-static ds_status split_rows(fit *f, ds_error *error) {
-    const double share = f->options->eval_split;
-    f->total_rows = ds__dataset_describe(f->train)->rows;
-    if (f->total_rows > UINT32_MAX)
-        return ds__fail(error, DS_UNSUPPORTED, "%s: has %zu rows, at most %u are possible", f->options->train,
-                        f->total_rows, UINT32_MAX);
-    if (!(share >= 0 && share < 1))
-        return ds__fail(error, DS_INVALID_ARGUMENT, "eval_split is %g, expected 0 to less than 1", share);
-    if (!(f->options->calibrate >= 0 && f->options->calibrate < 1))
-        return ds__fail(error, DS_INVALID_ARGUMENT, "calibrate is %g, expected 0 to less than 1",
-                        f->options->calibrate);
-    f->held_out = f->eval ? 0 : (size_t)llround(share * (double)f->total_rows);
-    f->calibration_rows = (size_t)llround(f->options->calibrate * (double)f->total_rows);
-    if (f->options->calibrate > 0 && f->calibration_rows == 0)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "%s: a share of %g to calibrate with is none of %zu rows",
-                        f->options->train, f->options->calibrate, f->total_rows);
-    if (f->held_out + f->calibration_rows >= f->total_rows)
-        return ds__fail(error, DS_INVALID_ARGUMENT,
-                        "%s: an eval_split of %g and %g to calibrate leave none of %zu rows", f->options->train, share,
-                        f->options->calibrate, f->total_rows);
-    f->row_count = f->total_rows - f->held_out - f->calibration_rows;
-    f->rows = ds__alloc(&f->context->heap, f->total_rows * sizeof *f->rows);
-    f->order = ds__alloc(&f->context->heap, f->total_rows * sizeof *f->order);
-    if (!f->rows || !f->order)
-        return ds__alloc_failed(&f->context->heap, f->total_rows * sizeof *f->rows, "the order of the rows", error);
-    ds__shuffle(f->how.seed, UINT64_MAX, f->rows, f->total_rows); /* an epoch that never comes */
-    if (f->row_count == f->total_rows)
-        for (size_t i = 0; i < f->total_rows; i++) f->rows[i] = (uint32_t)i;
-    f->ordered_epoch = -1;
-    return DS_OK;
-}
-
-/* How many tokens a row has in the mean and how far rows deviate, from up to 512 rows all over the file. order: NULL
- * for the file's. */
-static ds_status measure_rows(fit *f, ds__dataset *data, const uint32_t *order, size_t count, double *mean,
-                              double *deviation, ds_error *error) {
-    const size_t rows = count < 512 ? count : 512;
-    double squares = 0;
-    ds__fit_batch_clear(&f->batch);
-    for (size_t i = 0; i < rows; i++) {
-        ds__data_row row;
-        const size_t at = i * (count / rows);
-        DS_TRY(ds__dataset_read(data, order ? order[at] : at, &row, error));
-        const size_t before = f->batch.tokens;
-        DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
-        squares += (double)(f->batch.tokens - before) * (double)(f->batch.tokens - before);
-    }
-    *mean = (double)f->batch.tokens / (double)rows;
-    *deviation = sqrt(fmax(0, squares / (double)rows - *mean * *mean));
-    return DS_OK;
-}
-
-static ds_status plan_steps(fit *f, ds_error *error) {
-    const ds_fit_options *o = f->options;
-    double mean, deviation, kept_mean = 0, kept_deviation = 0;
-    const size_t batch = o->batch_size ? o->batch_size : 32, parts = o->accumulation ? o->accumulation : 1;
-    if (!ds__size_mul(batch, parts, &f->rows_of_step) || f->rows_of_step > INT32_MAX)
-        return ds__fail(error, DS_INVALID_ARGUMENT, "a step of %zu times %zu texts is too large", batch, parts);
-    DS_TRY(measure_rows(f, f->train, f->rows, f->row_count, &mean, &deviation, error));
-    if (f->kept)
-        DS_TRY(measure_rows(f, f->kept, NULL, ds__dataset_describe(f->kept)->rows, &kept_mean, &kept_deviation, error));
-    if (o->batch_tokens) f->rows_of_step = (size_t)fmax(1, (double)o->batch_tokens / mean) * parts;
-    if (f->how.micro_batch_tokens == 0) { /* what all but one step of a thousand have: the plan says what is needed */
-        const double rows = fmin((double)f->rows_of_step, (double)f->row_count);
-        const double tokens = rows * (mean + kept_mean) + 3 * sqrt(rows) * (deviation + kept_deviation);
-        const bool whole = f->how.memory_efficient && f->how.max_grad_norm < 0; /* a step may be one micro-batch */
-        f->how.micro_batch_tokens = tokens < MICRO_TOKENS || whole ? (size_t)ceil(tokens / 64) * 64 : MICRO_TOKENS;
-    }
-    const double epochs = o->epochs > 0 ? o->epochs : 3;
-    f->steps_of_epoch = (int64_t)((f->row_count + f->rows_of_step - 1) / f->rows_of_step);
-    f->total_steps = o->max_steps > 0 ? o->max_steps : (int64_t)ceil(epochs * (double)f->steps_of_epoch);
-    f->how.total_steps = f->total_steps;
-    if (f->how.warmup_steps == 0) f->how.warmup_steps = (int64_t)ceil(o->warmup_ratio * (double)f->total_steps);
-    return DS_OK;
-}
-
-/* As many texts as there are rows, round after round, each in another order. */
-static ds_status add_kept(fit *f, int64_t step, size_t count, ds_error *error) {
-    const size_t rows = ds__dataset_describe(f->kept)->rows;
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t at = (uint64_t)step * f->rows_of_step + i;
-        ds__data_row row;
-        if ((int64_t)(at / rows) != f->kept_round) {
-            f->kept_round = (int64_t)(at / rows);
-            ds__shuffle(f->how.seed, (uint64_t)f->kept_round, f->kept_order, rows);
-        }
-        DS_TRY(ds__dataset_read(f->kept, f->kept_order[at % rows], &row, error));
-        row.label = -1;
-        DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
-    }
-    return DS_OK;
-}
-
-/* The rows of a step, in the epoch's order. */
-static ds_status fill_batch(fit *f, int64_t step, ds_error *error) {
-    const int64_t epoch = step / f->steps_of_epoch;
-    const size_t first = (size_t)(step % f->steps_of_epoch) * f->rows_of_step;
-    const size_t last = first + f->rows_of_step < f->row_count ? first + f->rows_of_step : f->row_count;
-    if (epoch != f->ordered_epoch) {
-        ds__shuffle(f->how.seed, (uint64_t)epoch, f->order, f->row_count);
-        f->ordered_epoch = epoch;
-    }
-    ds__fit_batch_clear(&f->batch);
-    for (size_t i = first; i < last; i++) {
-        ds__data_row row;
-        DS_TRY(ds__dataset_read(f->train, f->rows[f->order[i]], &row, error));
-        DS_TRY(ds__fit_batch_add(&f->batch, &f->rule, &row, error));
-    }
-    if (f->kept) DS_TRY(add_kept(f, step, last - first, error));
-    return f->teacher ? ds__teacher_fill(f->teacher, &f->batch, error) : DS_OK;
-}
-
 /* ---- Evaluation ---- */
 
 /* Labels are no teacher's probabilities, and negatives depend on what else is in the batch. */
@@ -260,7 +82,7 @@ static bool loss_is_known(const fit *f) {
 
 static ds_status evaluate_rows(fit *f, ds__scores *scores, size_t first, size_t count, float *results, double *loss,
                                ds_error *error) {
-    ds__dataset *data = f->eval ? f->eval : f->train;
+    ds__dataset *data = f->rows.eval ? f->rows.eval : f->rows.train;
     ds__batch_rule rule = f->rule;
     const bool measures = loss_is_known(f);
     ds__data_row row;
@@ -268,7 +90,7 @@ static ds_status evaluate_rows(fit *f, ds__scores *scores, size_t first, size_t 
     rule.pairs = f->rule.task == DS_TRAIN_EMBEDDING;
     ds__fit_batch_clear(&f->batch);
     for (size_t i = first; i < first + count; i++) {
-        DS_TRY(ds__dataset_read(data, f->eval ? i : f->rows[f->row_count + i], &row, error));
+        DS_TRY(ds__dataset_read(data, f->rows.eval ? i : f->rows.all[f->rows.trained + i], &row, error));
         DS_TRY(ds__fit_batch_add(&f->batch, &rule, &row, error));
     }
     const ds_train_batch view = ds__fit_batch_view(&f->batch);
@@ -309,7 +131,7 @@ static ds_status log_evaluation(fit *f, const ds__scores *scores, ds_error *erro
 }
 
 static ds_status evaluate(fit *f, ds_error *error) {
-    const size_t rows = f->eval ? ds__dataset_describe(f->eval)->rows : f->held_out;
+    const size_t rows = f->rows.eval ? ds__dataset_describe(f->rows.eval)->rows : f->rows.held_out;
     if (rows == 0) return DS_OK;
     const uint64_t start = ds__clock_ns();
     ds__heap *heap = &f->context->heap;
@@ -414,7 +236,8 @@ static ds_status resume(fit *f, ds_error *error) {
 static ds_status one_step(fit *f, ds_error *error) {
     const int64_t step = f->trainer->step;
     const uint64_t start = ds__clock_ns();
-    DS_TRY(fill_batch(f, step, error));
+    DS_TRY(ds__fit_rows_fill(&f->rows, &f->rule, step, &f->batch, error));
+    if (f->teacher) DS_TRY(ds__teacher_fill(f->teacher, &f->batch, error));
     f->times.data += seconds_since(start);
     const ds_train_batch view = ds__fit_batch_view(&f->batch);
     ds_status status = ds__trainer_step(f->trainer, &view, &f->event.step, error);
@@ -429,7 +252,7 @@ static ds_status one_step(fit *f, ds_error *error) {
     f->samples += f->batch.rows;
     f->losses[step % LAST_LOSSES] = f->event.step.loss;
     if (step == f->first_step) f->result->first_loss = f->event.step.loss;
-    f->event.epoch = (double)(step + 1) / (double)f->steps_of_epoch;
+    f->event.epoch = (double)(step + 1) / (double)f->rows.steps_of_epoch;
     f->event.samples_per_s = (double)f->samples / f->busy;
     f->event.seconds_left = f->busy / (double)(step + 1 - f->first_step) * (double)(f->total_steps - step - 1);
     tell(f, DS_FIT_STEP);
@@ -440,8 +263,8 @@ static ds_status one_step(fit *f, ds_error *error) {
 /* After a step: evaluation and checkpoint where they are due. */
 static ds_status after_step(fit *f, ds_error *error) {
     const int64_t step = f->trainer->step,
-                  every = f->options->save_steps > 0 ? f->options->save_steps : f->steps_of_epoch;
-    const bool epoch_ends = step % f->steps_of_epoch == 0 || step == f->total_steps;
+                  every = f->options->save_steps > 0 ? f->options->save_steps : f->rows.steps_of_epoch;
+    const bool epoch_ends = step % f->rows.steps_of_epoch == 0 || step == f->total_steps;
     bool is_best = false;
     if (epoch_ends) {
         DS_TRY(evaluate(f, error));
@@ -478,8 +301,8 @@ static ds_status train(fit *f, ds_error *error) {
 static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error) {
     const ds_fit_options *o = f->options;
     DS_TRY(ds__finish_check_output(&f->context->heap, o->output, o->resume, error));
-    DS_TRY(open_data(f, error));
-    DS_TRY(open_kept(f, error));
+    DS_TRY(ds__fit_rows_open(&f->rows, &f->context->heap, o, &f->how, warn, f, error));
+    f->result->skipped = ds__dataset_describe(f->rows.train)->skipped;
     if (!(o->keep_weights >= 0 && o->keep_weights < 1) || (o->keep_weights > 0 && f->how.lora_rank))
         return ds__fail(error, DS_INVALID_ARGUMENT,
                         "keep_weights is %g, expected 0 to less than 1, and 0 with adapters", (double)o->keep_weights);
@@ -488,10 +311,9 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
         return ds__fail(error, DS_INVALID_ARGUMENT,
                         "calibrate is %g, but adapters alone are saved; a temperature needs a config.json",
                         o->calibrate);
-    DS_TRY(split_rows(f, error));
     DS_TRY(ds__fit_batch_init(&f->batch, f->context, error));
     f->rule = (ds__batch_rule){.task = f->how.task, .labels = f->how.labels, .max_tokens = f->how.max_tokens};
-    f->rule.pairs = f->how.task == DS_TRAIN_EMBEDDING && ds__dataset_describe(f->train)->has_pairs && !o->teacher;
+    f->rule.pairs = f->how.task == DS_TRAIN_EMBEDDING && ds__dataset_describe(f->rows.train)->has_pairs && !o->teacher;
     f->rule.keeps = o->teacher != NULL;
     if (f->how.keep_vectors > 0 && !o->teacher)
         return ds__fail(error, DS_INVALID_ARGUMENT, "keep_vectors is %g, but there is no teacher whose vectors to keep",
@@ -500,7 +322,8 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
         f->how.loss = f->how.task == DS_TRAIN_EMBEDDING ? DS_LOSS_SQUARED_ERROR : DS_LOSS_SOFT_LABELS;
     DS_TRY(ds_tokenizer_open(f->context, subject->folder, &f->tokenizer, error));
     f->rule.tokenizer = f->tokenizer;
-    DS_TRY(plan_steps(f, error));
+    DS_TRY(ds__fit_rows_plan(&f->rows, &f->rule, &f->batch, &f->how, error));
+    f->total_steps = f->how.total_steps;
     DS_TRY(ds__trainer_create(f->context, subject->folder, &f->how, subject->backends, subject->backend_count,
                               &f->trainer, error));
     f->rule.max_tokens = f->trainer->options.max_tokens;
@@ -521,11 +344,11 @@ static void close_trainer(fit *f) {
 
 static ds_status calibrate_session(fit *f, ds_session *session, ds_error *error) {
     const ds_model_info *info = &session->model->info;
-    const ds__labelled labelled = {session, f->train, f->rule.max_tokens, f->rule.task, info->labels};
+    const ds__labelled labelled = {session, f->rows.train, f->rule.max_tokens, f->rule.task, info->labels};
     ds_calibration *out = &f->result->calibration;
     ds_error reason;
-    ds_status status =
-        ds__calibrate_rows(&labelled, f->rows + f->row_count + f->held_out, f->calibration_rows, out, &reason);
+    ds_status status = ds__calibrate_rows(&labelled, f->rows.all + f->rows.trained + f->rows.held_out,
+                                          f->rows.calibration_count, out, &reason);
     if (status == DS_INVALID_ARGUMENT) { /* no temperature was found: the model is as good as without one */
         warn(f, reason.message);
         return DS_OK;
@@ -562,23 +385,17 @@ static ds_status finish(fit *f, const ds__fit_subject *subject, ds_error *error)
         DS_TRY(evaluate(f, error));
     }
     DS_TRY(ds__finish_save(f->trainer, f->options, f->result, error));
-    if (f->calibration_rows > 0) DS_TRY(calibrate(f, subject, error));
+    if (f->rows.calibration_count > 0) DS_TRY(calibrate(f, subject, error));
     DS_TRY(ds__finish_appear(&f->context->heap, f->options->output, error));
     return ds__finish_log(f->result, &f->times, f->log, seconds_since(f->started_ns), &f->context->heap, error);
 }
 
 static void close_all(fit *f) {
-    ds__heap *heap = &f->context->heap;
     ds__run_log_close(f->log);
     close_trainer(f);
     if (f->tokenizer) ds_tokenizer_close(f->tokenizer);
     if (f->batch.heap) ds__fit_batch_deinit(&f->batch);
-    ds__free(heap, f->rows, f->rows ? f->total_rows * sizeof *f->rows : 0);
-    ds__free(heap, f->order, f->order ? f->total_rows * sizeof *f->order : 0);
-    ds__free(heap, f->kept_order, f->kept_order ? ds__dataset_describe(f->kept)->rows * sizeof *f->kept_order : 0);
-    ds__dataset_close(f->kept);
-    ds__dataset_close(f->eval);
-    ds__dataset_close(f->train);
+    ds__fit_rows_close(&f->rows);
     ds__buffer_deinit(&f->line);
 }
 
