@@ -10,7 +10,7 @@ static const ds__serve_tensor_spec text_inputs[] = {{"text", DS__SERVE_BYTES, 1,
                                                     {"input_ids", DS__SERVE_INT64, 2, {-1, -1}, true},
                                                     {"attention_mask", DS__SERVE_INT64, 2, {-1, -1}, true}};
 
-enum { TEXT_INPUTS = sizeof text_inputs / sizeof *text_inputs };
+enum { TEXT_INPUTS = sizeof text_inputs / sizeof *text_inputs, MAX_OUTPUTS = 4 };
 
 static void identity_specs(ds__arena *arena, ds__serve_description *out) {
     ds__serve_tensor_spec *inputs = ds__arena_alloc(arena, 2 * DS__SERVE_DATATYPE_COUNT * sizeof *inputs);
@@ -32,20 +32,18 @@ void ds__instance_specs(const ds__instance *instance, ds__arena *arena, ds__serv
         identity_specs(arena, out);
         return;
     }
-    ds__serve_tensor_spec *outputs = ds__arena_alloc(arena, 3 * sizeof *outputs);
+    ds__serve_tensor_spec *outputs = ds__arena_alloc(arena, MAX_OUTPUTS * sizeof *outputs), *next = outputs;
     out->inputs = text_inputs;
     out->input_count = TEXT_INPUTS;
     if (!outputs) return;
     out->outputs = outputs;
-    if (instance->kind == DS__INSTANCE_EMBED) {
-        outputs[0] = (ds__serve_tensor_spec){"embedding", DS__SERVE_FP32, 2, {-1, instance->info.hidden_size}, false};
-        out->output_count = 1;
-        return;
+    if (instance->kind == DS__INSTANCE_CLASSIFY) {
+        *next++ = (ds__serve_tensor_spec){"logits", DS__SERVE_FP32, 2, {-1, instance->info.labels}, false};
+        *next++ = (ds__serve_tensor_spec){"label", DS__SERVE_BYTES, 1, {-1}, false};
+        *next++ = (ds__serve_tensor_spec){"score", DS__SERVE_FP32, 1, {-1}, false};
     }
-    outputs[0] = (ds__serve_tensor_spec){"logits", DS__SERVE_FP32, 2, {-1, instance->info.labels}, false};
-    outputs[1] = (ds__serve_tensor_spec){"label", DS__SERVE_BYTES, 1, {-1}, false};
-    outputs[2] = (ds__serve_tensor_spec){"score", DS__SERVE_FP32, 1, {-1}, false};
-    out->output_count = 3;
+    *next++ = (ds__serve_tensor_spec){"embedding", DS__SERVE_FP32, 2, {-1, instance->info.hidden_size}, false};
+    out->output_count = (size_t)(next - outputs);
 }
 
 /* ---- the way in ---- */
@@ -86,22 +84,33 @@ static ds__serve_code prepare_identity(ds__call *call, ds_error *error) {
             "%zu outputs are asked for, but only %zu have an input of that name (INPUT in place of OUTPUT)",
             r->output_count, r->result_count);
     r->results = results;
-    call->rows = 1;
+    call->rows = call->work = 1;
     return DS__SERVE_OK;
 }
 
-static ds__serve_code check_outputs(const ds__call *call, ds_error *error) {
+/* Which passes the outputs need; without names it is what the model is for. */
+static ds__serve_code check_outputs(ds__call *call, ds_error *error) {
     const ds__serve_request *r = &call->request;
-    bool embeds = call->instance->kind == DS__INSTANCE_EMBED;
+    bool has_head = call->instance->kind == DS__INSTANCE_CLASSIFY;
+    if (!r->output_count) call->wants[ds__instance_pass(call->instance)] = true;
     for (size_t i = 0; i < r->output_count; i++) {
         ds__str name = r->outputs[i];
-        bool known = embeds ? ds__str_is(name, "embedding")
-                            : ds__str_is(name, "logits") || ds__str_is(name, "label") || ds__str_is(name, "score");
-        if (!known)
+        bool embeds = ds__str_is(name, "embedding");
+        bool scores = ds__str_is(name, "logits") || ds__str_is(name, "label") || ds__str_is(name, "score");
+        if (!embeds && !(scores && has_head))
             return ds__refuse(error, DS__SERVE_INVALID, "the output \"%.*s\" is asked for, but the model gives %s",
-                              DS_STR_ARG(name), embeds ? "embedding" : "logits, label and score");
+                              DS_STR_ARG(name), has_head ? "logits, label, score and embedding" : "embedding");
+        call->wants[embeds ? DS__PASS_EMBEDDING : DS__PASS_LOGITS] = true;
     }
     return DS__SERVE_OK;
+}
+
+/* Tokens of a text that all that is wanted of it can have: vectors may have fewer than scores. */
+static int32_t most_tokens(const ds__call *call) {
+    int32_t most = INT32_MAX;
+    for (int pass = 0; pass < DS__PASSES; pass++)
+        if (call->wants[pass] && call->instance->max_tokens[pass] < most) most = call->instance->max_tokens[pass];
+    return most;
 }
 
 /* Finds the inputs by their names and checks datatypes and shapes. */
@@ -161,17 +170,17 @@ static ds__serve_code check_ids(const ds__call *call, size_t row, ds_error *erro
         count += mask != 0;
     }
     if (!count) return ds__refuse(error, DS__SERVE_INVALID, "row %zu of input_ids has no token", row);
-    if (count > (size_t)call->instance->max_tokens && !call->request.truncate)
+    if (count > (size_t)most_tokens(call) && !call->request.truncate)
         return ds__refuse(
             error, DS__SERVE_INVALID,
             "row %zu of input_ids has %zu tokens, but the model takes %d; shorten it, or ask for it to be "
             "cut with the parameter \"truncate\": true",
-            row, count, call->instance->max_tokens);
+            row, count, most_tokens(call));
     return DS__SERVE_OK;
 }
 
 static ds__serve_code check_rows(ds__call *call, ds_error *error) {
-    size_t most_bytes = (size_t)call->instance->max_tokens * DS__SERVE_BYTES_A_TOKEN;
+    size_t most_bytes = (size_t)most_tokens(call) * DS__SERVE_BYTES_A_TOKEN;
     if (!call->rows || call->rows > DS__SERVE_MAX_ROWS)
         return ds__refuse(error, DS__SERVE_INVALID, "the request has %zu texts, expected 1 to %d", call->rows,
                           DS__SERVE_MAX_ROWS);
@@ -183,13 +192,35 @@ static ds__serve_code check_rows(ds__call *call, ds_error *error) {
                 error, DS__SERVE_INVALID,
                 "text %zu has %zu bytes, but for a model of %d tokens at most %zu are read; shorten it, or "
                 "ask for it to be cut with the parameter \"truncate\": true",
-                row + 1, call->texts[row].size, call->instance->max_tokens, most_bytes);
+                row + 1, call->texts[row].size, most_tokens(call), most_bytes);
     }
     return DS__SERVE_OK;
 }
 
+/* Room for what is computed and for the results. */
+static ds__serve_code make_room(ds__call *call, ds_error *error) {
+    ds__arena *arena = &call->request.arena;
+    size_t bytes = 0, columns = call->instance->row_floats[DS__PASS_LOGITS];
+    bool labels = call->wants[DS__PASS_LOGITS], made = true;
+    for (int pass = 0; pass < DS__PASSES; pass++) {
+        if (!call->wants[pass]) continue;
+        size_t floats = call->rows * call->instance->row_floats[pass];
+        /* Behind logits, a score for each row; and all scores of one row at a time. */
+        if (pass == DS__PASS_LOGITS) floats += call->rows + columns;
+        call->out[pass] = ds__arena_alloc(arena, floats * sizeof(float));
+        call->work += call->rows;
+        bytes += floats * sizeof(float);
+        made &= call->out[pass] != NULL;
+    }
+    ds_text *texts = labels ? ds__arena_alloc(arena, call->rows * sizeof *texts) : NULL;
+    ds__serve_tensor *results = ds__arena_alloc(arena, MAX_OUTPUTS * sizeof *results);
+    if (!made || !results || (labels && !texts)) return out_of_memory(error, bytes);
+    results[1].texts = texts;
+    call->request.results = results;
+    return DS__SERVE_OK;
+}
+
 ds__serve_code ds__call_prepare(ds__call *call, ds_error *error) {
-    ds__serve_request *r = &call->request;
     const ds__serve_tensor *found[TEXT_INPUTS] = {NULL};
     if (call->instance->kind == DS__INSTANCE_IDENTITY) return prepare_identity(call, error);
     ds__serve_code code = find_inputs(call, found, error);
@@ -202,18 +233,7 @@ ds__serve_code ds__call_prepare(ds__call *call, ds_error *error) {
     call->mask = found[2] ? found[2]->data : NULL;
     call->width = found[0] ? 0 : (size_t)rows->shape[1];
     code = check_rows(call, error);
-    if (code != DS__SERVE_OK) return code;
-    bool labels = call->instance->kind == DS__INSTANCE_CLASSIFY;
-    /* Logits, then a score and a label's text for each row; and all scores of one row at a time. */
-    size_t columns = call->instance->row_floats;
-    size_t floats = (call->rows * (columns + labels) + (labels ? columns : 0)) * sizeof(float);
-    call->out = ds__arena_alloc(&r->arena, floats);
-    ds_text *texts = labels ? ds__arena_alloc(&r->arena, call->rows * sizeof *texts) : NULL;
-    ds__serve_tensor *results = ds__arena_alloc(&r->arena, 3 * sizeof *results);
-    if (!call->out || !results || (labels && !texts)) return out_of_memory(error, floats);
-    if (labels) results[1].texts = texts;
-    r->results = results;
-    return DS__SERVE_OK;
+    return code == DS__SERVE_OK ? make_room(call, error) : code;
 }
 
 /* ---- the way out ---- */
@@ -224,7 +244,7 @@ static void label_rows(ds__call *call, float *scores, float *all, ds_text *texts
     size_t labels = (size_t)info->labels;
     for (size_t row = 0; row < call->rows; row++) {
         size_t best = 0;
-        ds__scores_of_logits(info, call->out + row * labels, all);
+        ds__scores_of_logits(info, call->out[DS__PASS_LOGITS] + row * labels, all);
         for (size_t c = 1; c < labels; c++)
             if (all[c] > all[best]) best = c;
         scores[row] = all[best];
@@ -233,26 +253,27 @@ static void label_rows(ds__call *call, float *scores, float *all, ds_text *texts
     }
 }
 
+static ds__serve_tensor matrix(const ds__call *call, ds__pass pass, ds__str name) {
+    size_t width = call->instance->row_floats[pass];
+    return (ds__serve_tensor){
+        name, DS__SERVE_FP32, 2, {(int64_t)call->rows, (int64_t)width}, call->rows * width, call->out[pass], NULL};
+}
+
 void ds__call_finish(ds__call *call) {
     ds__serve_request *r = &call->request;
     if (call->instance->kind == DS__INSTANCE_IDENTITY) return;
     ds__serve_tensor *results = (ds__serve_tensor *)r->results, *next = results;
-    int64_t rows = (int64_t)call->rows, width = (int64_t)call->instance->row_floats;
-    if (call->instance->kind == DS__INSTANCE_EMBED) {
-        *next = (ds__serve_tensor){DS_STR("embedding"),    DS__SERVE_FP32, 2,   {rows, width},
-                                   (size_t)(rows * width), call->out,      NULL};
-        r->result_count = 1;
-        return;
+    int64_t rows = (int64_t)call->rows;
+    if (call->wants[DS__PASS_LOGITS]) {
+        float *scores = call->out[DS__PASS_LOGITS] + call->rows * call->instance->row_floats[DS__PASS_LOGITS];
+        ds_text *texts = (ds_text *)results[1].texts;
+        label_rows(call, scores, scores + rows, texts);
+        if (asked_for(r, "logits")) *next++ = matrix(call, DS__PASS_LOGITS, DS_STR("logits"));
+        if (asked_for(r, "label"))
+            *next++ = (ds__serve_tensor){DS_STR("label"), DS__SERVE_BYTES, 1, {rows}, call->rows, NULL, texts};
+        if (asked_for(r, "score"))
+            *next++ = (ds__serve_tensor){DS_STR("score"), DS__SERVE_FP32, 1, {rows}, call->rows, scores, NULL};
     }
-    float *scores = call->out + rows * width;
-    ds_text *texts = (ds_text *)results[1].texts;
-    label_rows(call, scores, scores + rows, texts);
-    if (asked_for(r, "logits"))
-        *next++ = (ds__serve_tensor){DS_STR("logits"),       DS__SERVE_FP32, 2,   {rows, width},
-                                     (size_t)(rows * width), call->out,      NULL};
-    if (asked_for(r, "label"))
-        *next++ = (ds__serve_tensor){DS_STR("label"), DS__SERVE_BYTES, 1, {rows}, call->rows, NULL, texts};
-    if (asked_for(r, "score"))
-        *next++ = (ds__serve_tensor){DS_STR("score"), DS__SERVE_FP32, 1, {rows}, call->rows, scores, NULL};
+    if (call->wants[DS__PASS_EMBEDDING]) *next++ = matrix(call, DS__PASS_EMBEDDING, DS_STR("embedding"));
     r->result_count = (size_t)(next - results);
 }

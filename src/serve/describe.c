@@ -38,7 +38,7 @@ static bool describe(const ds__instance *instance, ds__arena *arena, ds__serve_d
     *out = (ds__serve_description){.name = ds__arena_copy(arena, instance->model->name),
                                    .platform = is_model ? "deepseek" : "identity",
                                    .version = instance->version,
-                                   .max_tokens = instance->max_tokens,
+                                   .max_tokens = instance->max_tokens[ds__instance_pass(instance)],
                                    .batch_tokens = instance->batch_tokens};
     ds__instance_specs(instance, arena, out);
     if (!out->name.data || !out->output_count || !copy_versions(instance->model, arena, out)) return false;

@@ -16,13 +16,24 @@ typedef struct item {
     size_t row;
 } item;
 
+/* The part of a batch that one pass is made for. */
+typedef struct pack {
+    int32_t *ids, *seq_start;
+    item *items;
+    size_t id_capacity, start_capacity, item_capacity;
+    size_t tokens, texts;
+} pack;
+
+/* A batch has its tokens whatever is wanted of them, so that who waits for scores and who waits for vectors wait in one
+ * queue, by one rule of fairness; its texts lie apart by pass, and each pass is run once.  A text of which both are
+ * wanted is computed twice, each time cut where its command would cut it: nothing is shared but the weights, and every
+ * row has the bits that it has alone. */
 typedef struct executor {
     ds__service *service;
     ds_encoding *encoding;
-    int32_t *ids, *seq_start;
-    item *items;
-    float *out;
-    size_t id_capacity, start_capacity, item_capacity, out_capacity;
+    pack packs[DS__PASSES];
+    float *out; /* of one pack */
+    size_t out_capacity;
     size_t tokens, texts, bytes; /* of the batch being made */
     uint64_t swept_ns;
 } executor;
@@ -32,8 +43,8 @@ enum { SWEEP_NS = 10 * 1000 * 1000 };
 void ds__call_unqueue(ds__call *call) {
     ds__service *service = call->service;
     ds__queue_remove(&call->instance->queue, &call->link);
-    service->queued_rows -= call->rows - call->taken;
-    call->instance->queued_rows -= call->rows - call->taken;
+    service->queued_rows -= call->work - call->taken;
+    call->instance->queued_rows -= call->work - call->taken;
     service->queued_deadlines -= call->request.deadline_ns != 0;
 }
 
@@ -74,7 +85,7 @@ static void complete_if_over(ds__call *call) {
     } else if (call->cancelled) {
         ds__refuse(&call->request.error, DS__SERVE_CANCELLED, "the client has left");
         ds__call_complete(call, DS__SERVE_CANCELLED);
-    } else if (call->computed == call->rows) {
+    } else if (call->computed == call->work) {
         ds__call_finish(call);
         ds__call_complete(call, DS__SERVE_OK);
     }
@@ -152,11 +163,11 @@ static ds_text cut_bytes(ds_text text, size_t most) {
 }
 
 /* Tokenises one text; false: the call has failed. */
-static bool encode(executor *e, ds__instance *instance, ds__call *call, size_t row) {
+static bool encode(executor *e, ds__call *call, size_t row, int32_t max_tokens) {
     ds_error *error = &call->request.error;
-    ds_text text = cut_bytes(call->texts[row], (size_t)instance->max_tokens * DS__SERVE_BYTES_A_TOKEN);
+    ds_text text = cut_bytes(call->texts[row], (size_t)max_tokens * DS__SERVE_BYTES_A_TOKEN);
     ds_status status =
-        ds_tokenizer_encode(ds_model_tokenizer(instance->engine), text, NULL, instance->max_tokens, e->encoding, error);
+        ds_tokenizer_encode(ds_model_tokenizer(call->instance->engine), text, NULL, max_tokens, e->encoding, error);
     size_t size = status == DS_OK ? ds_encoding_size(e->encoding) : 0, dropped = 0;
     e->bytes += text.size;
     if (status == DS_OK) dropped = ds_encoding_dropped(e->encoding);
@@ -170,47 +181,72 @@ static bool encode(executor *e, ds__instance *instance, ds__call *call, size_t r
         fail_call(call, ds__refuse(error, DS__SERVE_INVALID,
                                    "text %zu has %zu tokens, but the model takes %d; shorten it, or ask for it to be "
                                    "cut with the parameter \"truncate\": true",
-                                   row + 1, size + dropped, instance->max_tokens));
+                                   row + 1, size + dropped, max_tokens));
     return !call->failed;
 }
 
-/* Room in the arrays for the largest batch of this model. */
-static bool reserve(executor *e, const ds__instance *instance) {
-    ds__heap *heap = e->service->heap;
-    size_t tokens =
-        instance->batch_tokens > (size_t)instance->max_tokens ? instance->batch_tokens : (size_t)instance->max_tokens;
+/* Room in a pack for the largest batch of this model. */
+static bool reserve_pack(ds__heap *heap, pack *p, size_t batch_tokens, size_t max_tokens) {
+    size_t tokens = batch_tokens > max_tokens ? batch_tokens : max_tokens;
     /* One more text at work may be laid down behind a full batch. */
-    return ds__grow(heap, (void **)&e->ids, &e->id_capacity, tokens + (size_t)instance->max_tokens, sizeof *e->ids) &&
-           ds__grow(heap, (void **)&e->seq_start, &e->start_capacity, DS__SERVE_BATCH_TEXTS + 1,
-                    sizeof *e->seq_start) &&
-           ds__grow(heap, (void **)&e->items, &e->item_capacity, DS__SERVE_BATCH_TEXTS, sizeof *e->items) &&
-           ds__grow(heap, (void **)&e->out, &e->out_capacity, DS__SERVE_BATCH_TEXTS * instance->row_floats,
-                    sizeof *e->out);
+    return ds__grow(heap, (void **)&p->ids, &p->id_capacity, tokens + max_tokens, sizeof *p->ids) &&
+           ds__grow(heap, (void **)&p->seq_start, &p->start_capacity, DS__SERVE_BATCH_TEXTS + 1,
+                    sizeof *p->seq_start) &&
+           ds__grow(heap, (void **)&p->items, &p->item_capacity, DS__SERVE_BATCH_TEXTS, sizeof *p->items);
 }
 
-/* Adds rows of the call from `row` on until the batch is full; returns how many. The lock is not held. */
+static bool reserve(executor *e, const ds__instance *instance) {
+    bool made = true;
+    for (int pass = 0; pass < DS__PASSES; pass++)
+        if (instance->row_floats[pass])
+            made = made && reserve_pack(e->service->heap, &e->packs[pass], instance->batch_tokens,
+                                        (size_t)instance->max_tokens[pass]);
+    return made;
+}
+
+/* The pass of a call's n-th piece of work: all rows of the first one that is wanted, then all of the other. */
+static ds__pass pass_of(const ds__call *call, size_t piece) {
+    if (!call->wants[DS__PASS_LOGITS]) return DS__PASS_EMBEDDING;
+    return piece < call->rows ? DS__PASS_LOGITS : DS__PASS_EMBEDDING;
+}
+
+/* Adds a call's work from what was taken before on until the batch is full; returns how much. The lock is not held. */
 static size_t add_rows(executor *e, ds__instance *instance, ds__call *call, bool *full) {
-    size_t first = call->taken, row = first;
-    for (; row < call->rows && !*full; row++) {
-        size_t size;
+    size_t first = call->taken, piece = first;
+    for (; piece < call->work && !*full; piece++) {
+        ds__pass pass = pass_of(call, piece);
+        pack *p = &e->packs[pass];
+        size_t size, row = piece % call->rows;
+        int32_t max_tokens = instance->max_tokens[pass];
         if (call->texts) {
-            if (!encode(e, instance, call, row)) break;
+            if (!encode(e, call, row, max_tokens)) break;
             size = ds_encoding_size(e->encoding);
-            memcpy(e->ids + e->tokens, ds_encoding_ids(e->encoding), size * sizeof *e->ids);
+            memcpy(p->ids + p->tokens, ds_encoding_ids(e->encoding), size * sizeof *p->ids);
         } else {
-            size = given_ids(call, row, instance->max_tokens, e->ids + e->tokens);
+            size = given_ids(call, row, max_tokens, p->ids + p->tokens);
         }
         if (e->texts && e->tokens + size > instance->batch_tokens) { /* it is tokenised again for the next one */
             *full = true;
             break;
         }
-        e->items[e->texts++] = (item){call, row};
+        p->items[p->texts++] = (item){call, row};
+        p->tokens += size;
+        p->seq_start[p->texts] = (int32_t)p->tokens;
+        e->texts++;
         e->tokens += size;
-        e->seq_start[e->texts] = (int32_t)e->tokens;
         *full = e->tokens >= instance->batch_tokens || e->texts == DS__SERVE_BATCH_TEXTS ||
                 e->bytes >= DS__SERVE_BATCH_BYTES;
     }
-    return row - first;
+    return piece - first;
+}
+
+static void start_batch(executor *e) {
+    e->tokens = e->texts = e->bytes = 0;
+    for (int pass = 0; pass < DS__PASSES; pass++) {
+        pack *p = &e->packs[pass];
+        p->tokens = p->texts = 0;
+        if (p->seq_start) p->seq_start[0] = 0;
+    }
 }
 
 /* Takes calls out of the queue until the batch is full; under the lock, which is let go while texts are tokenised. */
@@ -219,14 +255,13 @@ static void gather(executor *e, ds__instance *instance) {
     ds__queue_link *link;
     ds__queue_lane *lane;
     bool full = false;
-    e->tokens = e->texts = e->bytes = 0;
-    e->seq_start[0] = 0;
+    start_batch(e);
     while (!full && (link = ds__queue_take(&instance->queue, &lane))) {
         ds__call *call = (ds__call *)((char *)link - offsetof(ds__call, link));
         uint64_t now = ds__clock_ns();
         size_t before = e->tokens, rows_before = call->taken;
-        service->queued_rows -= call->rows - rows_before;
-        instance->queued_rows -= call->rows - rows_before;
+        service->queued_rows -= call->work - rows_before;
+        instance->queued_rows -= call->work - rows_before;
         service->queued_deadlines -= call->request.deadline_ns != 0;
         if (call->request.deadline_ns && call->request.deadline_ns <= now)
             fail_call(call, ds__refuse(&call->request.error, DS__SERVE_EXPIRED,
@@ -236,7 +271,7 @@ static void gather(executor *e, ds__instance *instance) {
         size_t rows = 0;
         if (!call->failed) {
             pthread_mutex_unlock(&service->lock);
-            rows = instance->kind == DS__INSTANCE_IDENTITY ? call->rows : add_rows(e, instance, call, &full);
+            rows = instance->kind == DS__INSTANCE_IDENTITY ? call->work : add_rows(e, instance, call, &full);
             call->encode_ns += ds__clock_ns() - now;
             pthread_mutex_lock(&service->lock);
         }
@@ -244,10 +279,10 @@ static void gather(executor *e, ds__instance *instance) {
         if (instance->kind == DS__INSTANCE_IDENTITY) call->computed = call->taken;
         call->request.tokens += e->tokens - before;
         ds__queue_charge(lane, e->tokens - before + 1);
-        if (!call->failed && !call->cancelled && call->taken < call->rows) {
+        if (!call->failed && !call->cancelled && call->taken < call->work) {
             ds__queue_put_back(&instance->queue, lane, &call->link);
-            service->queued_rows += call->rows - call->taken;
-            instance->queued_rows += call->rows - call->taken;
+            service->queued_rows += call->work - call->taken;
+            instance->queued_rows += call->work - call->taken;
             service->queued_deadlines += call->request.deadline_ns != 0;
         }
         complete_if_over(call);
@@ -256,44 +291,47 @@ static void gather(executor *e, ds__instance *instance) {
 }
 
 /* Without the lock. */
-static ds_status run(executor *e, ds__instance *instance, ds_error *error) {
-    ds_packed_batch batch = {e->ids, NULL, e->seq_start, e->texts};
-    ds_output output = instance->kind == DS__INSTANCE_EMBED ? DS_OUTPUT_EMBEDDING : DS_OUTPUT_LOGITS;
-    DS_TRY(ds_forward(instance->session, &batch, output, e->out, error));
-    for (size_t i = 0; i < e->texts; i++)
-        memcpy(e->items[i].call->out + e->items[i].row * instance->row_floats, e->out + i * instance->row_floats,
-               instance->row_floats * sizeof *e->out);
+static ds_status run(executor *e, ds__instance *instance, ds__pass pass, ds_error *error) {
+    const pack *p = &e->packs[pass];
+    ds_packed_batch batch = {p->ids, NULL, p->seq_start, p->texts};
+    size_t floats = instance->row_floats[pass];
+    if (!ds__grow(e->service->heap, (void **)&e->out, &e->out_capacity, p->texts * floats, sizeof *e->out))
+        return ds__alloc_failed(e->service->heap, p->texts * floats * sizeof *e->out, "a batch's results", error);
+    DS_TRY(ds__instance_run(instance, pass, &batch, e->out, error));
+    for (size_t i = 0; i < p->texts; i++)
+        memcpy(p->items[i].call->out[pass] + p->items[i].row * floats, e->out + i * floats, floats * sizeof *e->out);
     return DS_OK;
 }
 
-static void count_batch(ds__instance *instance, const executor *e, uint64_t ns) {
+static void count_batch(ds__instance *instance, const pack *p, uint64_t ns) {
     ds__instance_metrics *metrics = &instance->metrics;
     struct timespec wall;
     int size = 0;
-    while (size < DS__SERVE_BATCH_SIZES - 1 && (size_t)1 << size < e->texts) size++;
+    while (size < DS__SERVE_BATCH_SIZES - 1 && (size_t)1 << size < p->texts) size++;
     clock_gettime(CLOCK_REALTIME, &wall);
     metrics->last_inference_ms = (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
-    metrics->rows += e->texts;
-    metrics->tokens += e->tokens;
+    metrics->rows += p->texts;
+    metrics->tokens += p->tokens;
     metrics->executions++;
     add_duration(&metrics->batches[size], ns);
     ds__histogram_add(&metrics->compute_s, DS__SCALE_SECONDS, (double)ns * 1e-9);
-    ds__histogram_add(&metrics->batch_texts, DS__SCALE_COUNT, (double)e->texts);
-    ds__histogram_add(&metrics->batch_tokens, DS__SCALE_COUNT, (double)e->tokens);
+    ds__histogram_add(&metrics->batch_texts, DS__SCALE_COUNT, (double)p->texts);
+    ds__histogram_add(&metrics->batch_tokens, DS__SCALE_COUNT, (double)p->tokens);
 }
 
 /* Under the lock, which is let go while the engine is at work. */
-static void run_batch(executor *e, ds__instance *instance) {
+static void run_pack(executor *e, ds__instance *instance, ds__pass pass) {
+    const pack *p = &e->packs[pass];
     ds_error error = {DS_OK, ""};
     uint64_t start = ds__clock_ns();
     pthread_mutex_unlock(&e->service->lock);
-    ds_status status = run(e, instance, &error);
+    ds_status status = run(e, instance, pass, &error);
     pthread_mutex_lock(&e->service->lock);
     uint64_t ns = ds__clock_ns() - start;
-    count_batch(instance, e, ns);
+    count_batch(instance, p, ns);
     ds__call *last = NULL;
-    for (size_t i = 0; i < e->texts; i++) {
-        ds__call *call = e->items[i].call;
+    for (size_t i = 0; i < p->texts; i++) {
+        ds__call *call = p->items[i].call;
         if (call != last) call->compute_ns += ns; /* a call's rows lie side by side */
         last = call;
         if (status != DS_OK && !call->failed) {
@@ -321,8 +359,8 @@ static void refuse_all(executor *e, ds__instance *instance) {
     ds__queue_lane *lane;
     for (ds__queue_link *link; (link = ds__queue_take(&instance->queue, &lane));) {
         ds__call *call = (ds__call *)((char *)link - offsetof(ds__call, link));
-        e->service->queued_rows -= call->rows - call->taken;
-        instance->queued_rows -= call->rows - call->taken;
+        e->service->queued_rows -= call->work - call->taken;
+        instance->queued_rows -= call->work - call->taken;
         e->service->queued_deadlines -= call->request.deadline_ns != 0;
         fail_call(call, ds__refuse(&call->request.error, DS__SERVE_QUEUE_FULL,
                                    "out of memory for a batch; send fewer "
@@ -350,14 +388,18 @@ void *ds__executor_main(void *argument) {
         }
         instance->refs++; /* its last call may be released before the batch is counted */
         gather(&e, instance);
-        if (e.texts) run_batch(&e, instance);
+        for (int pass = 0; pass < DS__PASSES; pass++)
+            if (e.packs[pass].texts) run_pack(&e, instance, (ds__pass)pass);
         ds__instance_unref(service, instance);
     }
     pthread_mutex_unlock(&service->lock);
     if (e.encoding) ds_encoding_destroy(e.encoding);
-    ds__free(service->heap, e.ids, e.id_capacity * sizeof *e.ids);
-    ds__free(service->heap, e.seq_start, e.start_capacity * sizeof *e.seq_start);
-    ds__free(service->heap, e.items, e.item_capacity * sizeof *e.items);
+    for (int pass = 0; pass < DS__PASSES; pass++) {
+        pack *p = &e.packs[pass];
+        ds__free(service->heap, p->ids, p->id_capacity * sizeof *p->ids);
+        ds__free(service->heap, p->seq_start, p->start_capacity * sizeof *p->seq_start);
+        ds__free(service->heap, p->items, p->item_capacity * sizeof *p->items);
+    }
     ds__free(service->heap, e.out, e.out_capacity * sizeof *e.out);
     return NULL;
 }

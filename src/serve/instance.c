@@ -23,7 +23,10 @@ static void trial_free(ds__heap *heap, trial *t) {
 static ds_status trial_make(ds__heap *heap, const ds__instance *instance, size_t tokens, trial *t, ds_error *error) {
     t->ids_bytes = tokens * sizeof *t->ids;
     t->start_bytes = (tokens + 1) * sizeof *t->seq_start;
-    t->out_bytes = tokens * instance->row_floats * sizeof *t->out;
+    size_t floats = 0; /* a text may have one token */
+    for (int pass = 0; pass < DS__PASSES; pass++)
+        if (instance->row_floats[pass] > floats) floats = instance->row_floats[pass];
+    t->out_bytes = tokens * floats * sizeof *t->out;
     t->ids = ds__alloc(heap, t->ids_bytes);
     t->seq_start = ds__alloc(heap, t->start_bytes);
     t->out = ds__alloc(heap, t->out_bytes);
@@ -33,16 +36,25 @@ static ds_status trial_make(ds__heap *heap, const ds__instance *instance, size_t
     return DS_OK;
 }
 
-/* Runs `tokens` tokens in texts of `length`. */
+ds__pass ds__instance_pass(const ds__instance *instance) {
+    return instance->kind == DS__INSTANCE_CLASSIFY ? DS__PASS_LOGITS : DS__PASS_EMBEDDING;
+}
+
+ds_status ds__instance_run(const ds__instance *instance, ds__pass pass, const ds_packed_batch *batch, float *out,
+                           ds_error *error) {
+    ds_output output = pass == DS__PASS_LOGITS ? DS_OUTPUT_LOGITS : DS_OUTPUT_EMBEDDING;
+    return ds_forward(instance->session, batch, output, out, error);
+}
+
+/* Runs `tokens` tokens in texts of `length` for what the model is for. */
 static ds_status trial_run(const ds__instance *instance, trial *t, size_t tokens, size_t length, double *tokens_per_s,
                            ds_error *error) {
     size_t texts = 0;
     for (size_t at = 0; at < tokens; at += length) t->seq_start[texts++] = (int32_t)at;
     t->seq_start[texts] = (int32_t)tokens;
     ds_packed_batch batch = {t->ids, NULL, t->seq_start, texts};
-    ds_output output = instance->kind == DS__INSTANCE_EMBED ? DS_OUTPUT_EMBEDDING : DS_OUTPUT_LOGITS;
     uint64_t start = ds__clock_ns();
-    DS_TRY(ds_forward(instance->session, &batch, output, t->out, error));
+    DS_TRY(ds__instance_run(instance, ds__instance_pass(instance), &batch, t->out, error));
     *tokens_per_s = (double)tokens * 1e9 / (double)(ds__clock_ns() - start + 1);
     return DS_OK;
 }
@@ -77,18 +89,28 @@ static ds_status measure(ds__instance *instance, trial *t, size_t length, ds_err
     return DS_OK;
 }
 
+/* The longest text must fit too, in each pass. */
+static ds_status run_longest(const ds__instance *instance, trial *t, ds_error *error) {
+    for (int pass = 0; pass < DS__PASSES; pass++) {
+        if (!instance->row_floats[pass]) continue;
+        t->seq_start[0] = 0;
+        t->seq_start[1] = instance->max_tokens[pass];
+        ds_packed_batch batch = {t->ids, NULL, t->seq_start, 1};
+        DS_TRY(ds__instance_run(instance, (ds__pass)pass, &batch, t->out, error));
+    }
+    return DS_OK;
+}
+
 static ds_status warm_up(ds__service *service, ds__instance *instance, ds_error *error) {
-    size_t most = (size_t)instance->max_tokens, asked = service->options.max_batch_tokens;
+    size_t most = (size_t)instance->max_tokens[ds__instance_pass(instance)], asked = service->options.max_batch_tokens;
     size_t length = most < MEASURED_TEXT ? most : MEASURED_TEXT, room = most > MEASURED_TO ? most : MEASURED_TO;
     trial t = {0};
-    double ignored;
     if (asked > room) room = asked;
     ds_status status = trial_make(service->heap, instance, room, &t, error);
     if (status == DS_OK && !asked) status = measure(instance, &t, length, error);
     if (asked) instance->batch_tokens = asked;
     if (status == DS_OK && asked) status = trial_run(instance, &t, asked, length, &instance->tokens_per_s, error);
-    /* The longest text must fit too. */
-    if (status == DS_OK) status = trial_run(instance, &t, most, most, &ignored, error);
+    if (status == DS_OK) status = run_longest(instance, &t, error);
     trial_free(service->heap, &t);
     return status;
 }
@@ -101,13 +123,15 @@ static ds_status check_model(const ds__service *service, ds__instance *instance,
                         "%s: %s tags words, which the server has no protocol for; 'deepseek tag' does it", info->folder,
                         info->architecture);
     instance->kind = info->head == DS_HEAD_SEQUENCE ? DS__INSTANCE_CLASSIFY : DS__INSTANCE_EMBED;
-    instance->row_floats = (size_t)(info->head == DS_HEAD_SEQUENCE ? info->labels : info->hidden_size);
+    instance->row_floats[DS__PASS_LOGITS] = info->head == DS_HEAD_SEQUENCE ? (size_t)info->labels : 0;
+    instance->row_floats[DS__PASS_EMBEDDING] = (size_t)info->hidden_size;
     int32_t asked = service->options.max_seq_len;
     if (asked > info->max_tokens)
         return ds__fail(error, DS_INVALID_ARGUMENT,
                         "%s: the longest text is to be %d tokens, but the model has %d positions", info->folder, asked,
                         info->max_tokens);
-    instance->max_tokens = asked ? asked : info->head == DS_HEAD_SEQUENCE ? info->max_tokens : info->embed_max_tokens;
+    instance->max_tokens[DS__PASS_LOGITS] = asked ? asked : info->max_tokens;
+    instance->max_tokens[DS__PASS_EMBEDDING] = asked ? asked : info->embed_max_tokens;
     return DS_OK;
 }
 

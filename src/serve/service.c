@@ -230,20 +230,20 @@ static ds__serve_code enqueue(ds__call *call) {
     ds__service *service = call->service;
     ds__serve_request *r = &call->request;
     size_t most = service->options.max_queue, waiting = service->queued_rows;
-    if (waiting && call->rows > (most > waiting ? most - waiting : 0)) {
+    if (waiting && call->work > (most > waiting ? most - waiting : 0)) {
         r->retry_after_s = wait_estimate_s(service, call->instance);
         r->tenant->refused++;
         return ds__refuse(&r->error, DS__SERVE_QUEUE_FULL,
                           "the queue has %zu texts waiting and takes %zu, too few for the request's %zu; wait %u s",
-                          waiting, most, call->rows, r->retry_after_s);
+                          waiting, most, call->work, r->retry_after_s);
     }
     if (!ds__queue_put(&call->instance->queue, service->heap, r->tenant, r->priority, &call->link)) {
         r->retry_after_s = 1;
         return ds__refuse(&r->error, DS__SERVE_QUEUE_FULL, "out of memory for the queue; wait %u s", r->retry_after_s);
     }
     if (call->instance->queue.count == 1) call->instance->waiting_since_ns = r->received_ns;
-    service->queued_rows += call->rows;
-    call->instance->queued_rows += call->rows;
+    service->queued_rows += call->work;
+    call->instance->queued_rows += call->work;
     service->queued_deadlines += r->deadline_ns != 0;
     pthread_cond_signal(&service->work);
     return DS__SERVE_OK;

@@ -28,6 +28,10 @@ enum {
 typedef struct ds__instance ds__instance;
 typedef struct ds__served_model ds__served_model;
 
+/* What the engine can be run for: a model with a head is one more pass over the same weights for whoever wants vectors.
+ */
+typedef enum ds__pass { DS__PASS_LOGITS, DS__PASS_EMBEDDING, DS__PASSES } ds__pass;
+
 /* A request with what only the core sees of it; the public part comes first. */
 typedef struct ds__call {
     ds__serve_request request;
@@ -37,13 +41,15 @@ typedef struct ds__call {
     ds__instance *instance;       /* holds a reference to it from acceptance to release: labels are the model's */
     ds__queue_link link;          /* of its lane */
     struct ds__call *next;        /* in the outbox, or among the unused */
-    size_t rows, taken, computed; /* texts; those that the executor took; those whose batch is done */
+    size_t rows;                  /* texts */
+    bool wants[DS__PASSES];       /* what is to be computed of each of them */
+    size_t work, taken, computed; /* rows times passes; what the executor took of it; what is done */
     bool accepted, cancelled, failed;
     /* Text models: where rows come from and go to. */
     const ds_text *texts;      /* [rows], or NULL: ids */
     const int64_t *ids, *mask; /* [rows][width] at any alignment; mask may be NULL */
     size_t width;
-    float *out;                                /* [rows][row_floats] */
+    float *out[DS__PASSES];                    /* [rows][row_floats]; NULL: not wanted */
     uint64_t compute_ns, encode_ns, output_ns; /* its batches' */
 } ds__call;
 
@@ -54,11 +60,11 @@ struct ds__instance {
     ds__served_model *model;
     int64_t version;
     ds__instance_kind kind;
-    ds_model *engine;    /* NULL: identity */
-    ds_session *session; /* the executor's; the loader's until the instance is ready */
-    int32_t max_tokens;  /* of a text */
-    ds_model_info info;  /* its texts live as long as the engine */
-    size_t row_floats;
+    ds_model *engine;               /* NULL: identity */
+    ds_session *session;            /* the executor's; the loader's until the instance is ready */
+    int32_t max_tokens[DS__PASSES]; /* of a text */
+    ds_model_info info;             /* its texts live as long as the engine */
+    size_t row_floats[DS__PASSES];  /* 0: the model has no such pass */
     size_t batch_tokens;
     double tokens_per_s; /* of full batches, measured at load */
     size_t refs;         /* calls, and 1 while it is in the model's list */
@@ -143,6 +149,11 @@ void *ds__loader_main(void *service);
 ds_status ds__instance_open(ds__service *service, ds__served_model *model, int64_t version, const char *folder,
                             ds__instance **out, ds_error *error) DS_MUST_CHECK;
 void ds__instance_close(ds__service *service, ds__instance *instance);
+/* What the model is for: logits where it has a head. */
+ds__pass ds__instance_pass(const ds__instance *instance);
+/* Runs packed texts; on the thread that has the session. */
+ds_status ds__instance_run(const ds__instance *instance, ds__pass pass, const ds_packed_batch *batch, float *out,
+                           ds_error *error) DS_MUST_CHECK;
 
 /* ---- call_rows.c ---- */
 

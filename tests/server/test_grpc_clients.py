@@ -140,6 +140,18 @@ class Clients(Case):
         self.assertEqual((response.id, response.model_name, response.model_version), ("r7", "m", rest["model_version"]))
         labels = self.client.infer("c", [texts("hello")])
         self.assertEqual(labels.as_numpy("label").dtype, np.object_)
+        self.assertIsNone(labels.as_numpy("embedding"))
+
+    def test_vectors_of_a_model_with_a_head_are_the_command_lines_to_the_bit(self) -> None:
+        lines = ["hello", "w\u00f6rld " * 3]
+        result = subprocess.run([Case.PROGRAM, "embed", str(MODELS / "bert_seq")], input="\n".join(lines).encode(),
+                                capture_output=True, timeout=60, check=True)
+        want = np.array([json.loads(line)["embedding"] for line in result.stdout.decode().split("\n")[:-1]], dtype=np.float32)
+        self.assertEqual([o.name for o in self.client.get_model_metadata("c").outputs], ["logits", "label", "score", "embedding"])
+        wish = [triton.InferRequestedOutput(name) for name in ("embedding", "label")]
+        for outputs in (wish[:1], wish):
+            answer = self.client.infer("c", [texts(*lines)], outputs=outputs)
+            self.assertEqual(answer.as_numpy("embedding").tobytes(), want.tobytes())
 
     def test_errors_have_a_code_and_a_sentence(self) -> None:
         with self.fails("NOT_FOUND", "none"):

@@ -61,7 +61,8 @@ class Protocol(Case):
         self.assertEqual(about["versions"], ["1"])
         self.assertEqual([t["name"] for t in about["inputs"]], ["text", "input_ids", "attention_mask"])
         self.assertEqual([(t["name"], t["datatype"]) for t in about["outputs"]],
-                         [("logits", "FP32"), ("label", "BYTES"), ("score", "FP32")])
+                         [("logits", "FP32"), ("label", "BYTES"), ("score", "FP32"), ("embedding", "FP32")])
+        self.assertEqual([t["name"] for t in self.good(self.server.ask("GET", "/v2/models/st")).json["outputs"]], ["embedding"])
         config = self.good(self.server.ask("GET", "/v2/models/st/config")).json
         self.assertEqual((config["name"], config["max_batch_size"]), ("st", 0))
         self.assertGreater(config["parameters"]["batch_tokens"], 0)
@@ -119,8 +120,58 @@ class Protocol(Case):
     def test_outputs_by_name(self) -> None:
         body = {"inputs": [text_input("a")], "outputs": [{"name": "score"}, {"name": "label"}]}
         self.assertEqual({o["name"] for o in self.good(self.infer("seq", body)).json["outputs"]}, {"label", "score"})
-        body["outputs"] = [{"name": "embedding"}]
-        self.refused(self.infer("seq", body), 400, '"embedding"')
+        self.assertEqual([o["name"] for o in self.good(self.infer("seq", {"inputs": body["inputs"]})).json["outputs"]],
+                         ["logits", "label", "score"])
+        body["outputs"] = [{"name": "vector"}]
+        self.refused(self.infer("seq", body), 400, '"vector"', "embedding")
+        self.refused(self.infer("st", {"inputs": body["inputs"], "outputs": [{"name": "score"}]}), 400, '"score"', "embedding")
+
+    def test_vectors_of_a_model_with_a_head_are_the_command_lines_to_the_bit(self) -> None:
+        texts = ["Where is my card?", "exchange rate \u00e9", "x", "card " * 600]  # the last one is cut at 256 for vectors
+        want = [row["embedding"] for row in program("embed", BASE, *texts)]
+        scores = [row["labels"][0] for row in program("classify", BASE, *texts)]
+        body = {"inputs": [text_input(*texts)], "outputs": [{"name": "embedding"}], "parameters": {"truncate": True}}
+        only = self.good(self.infer("base", body)).json["outputs"]
+        self.assertEqual([(o["name"], o["shape"]) for o in only], [("embedding", [4, 384])])
+        self.assertEqual(only[0]["data"], [x for row in want for x in row])
+        body["outputs"] = [{"name": "embedding"}, {"name": "label"}, {"name": "score"}]  # both, each cut at its own length
+        both = {o["name"]: o["data"] for o in self.good(self.infer("base", body)).json["outputs"]}
+        self.assertEqual(both["embedding"], only[0]["data"])
+        self.assertEqual(both["label"], [s["label"] for s in scores])
+        self.assertEqual(both["score"], [s["score"] for s in scores])
+        openai = self.good(self.server.ask("POST", "/v1/embeddings", {"model": "base", "input": texts, "truncate": True})).json
+        self.assertEqual([item["embedding"] for item in openai["data"]], want)
+        del body["parameters"]
+        body["outputs"] = [{"name": "label"}]
+        body["inputs"] = [text_input("card " * 300)]  # more than vectors have, and not than scores have
+        self.good(self.infer("base", body))
+        body["outputs"].append({"name": "embedding"})
+        self.refused(self.infer("base", body), 400, "302", "256")
+
+    def test_vectors_and_scores_side_by_side(self) -> None:
+        import threading
+        texts = [f"card {i}" for i in range(40)]
+        want = {"embedding": [row["embedding"] for row in program("embed", BASE, *texts)],
+                "score": [row["labels"][0]["score"] for row in program("classify", BASE, *texts)]}
+        wrong: list[str] = []
+
+        def client(names: list[str]) -> None:
+            with self.server.connect() as c:
+                for _ in range(3):
+                    answer = c.ask("POST", "/v2/models/base/infer",
+                                   {"inputs": [text_input(*texts)], "outputs": [{"name": name} for name in names]})
+                    got = {o["name"]: o["data"] for o in answer.json.get("outputs", [])}
+                    vectors = got.get("embedding", [])
+                    got |= {"embedding": [vectors[i:i + 384] for i in range(0, len(vectors), 384)]} if vectors else {}
+                    if got != {name: want[name] for name in names}:
+                        wrong.append(str(answer.body[:200]))
+        threads = [threading.Thread(target=client, args=(names,))
+                   for names in (["embedding"], ["score"], ["embedding", "score"], ["embedding"], ["score"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
 
     def test_a_text_that_is_too_long_is_refused_with_both_lengths_or_cut(self) -> None:
         limit = self.server.ask("GET", "/v2/models/seq/config").json["parameters"]["max_tokens"]
