@@ -91,7 +91,7 @@ static int open_service(server *s) {
     serve_arguments *a = &s->arguments;
     ds_error error;
     for (size_t i = 0; i < a->model_count; i++) {
-        const int code = cli_find_model(&a->models[i].folder);
+        const int code = a->models[i].folder ? cli_find_model(&a->models[i].folder) : CLI_DONE;
         if (code != CLI_DONE) return code;
     }
     ds__service_options options = {

@@ -28,6 +28,8 @@ enum {
 
 enum { MAX_CONFIG_BYTES = 1 << 20 };
 
+static const int64_t MAX_VERSION = 999999999999999999; /* 18 digits, as everywhere in the server */
+
 static const struct argp_option options[] = {
     {"model-repository", KEY_REPOSITORY, "DIR", 0,
      "A folder with a folder for each model, which holds a folder for each "
@@ -73,16 +75,15 @@ static int parse_port(const char *option, const char *text) {
     return strcmp(text, "none") == 0 ? -1 : (int)cli_whole("serve", option, text, 0, 65535);
 }
 
-static void add_model(serve_arguments *a, const char *name, const char *folder) {
+/* The place of the model of that name, a new one if there is none yet. */
+static size_t find_model(serve_arguments *a, const char *name) {
     for (size_t i = 0; i < a->model_count; i++)
-        if (strcmp(a->models[i].name, name) == 0) {
-            a->models[i].folder = folder;
-            return;
-        }
+        if (strcmp(a->models[i].name, name) == 0) return i;
     if (a->model_count == SERVE_MAX_MODELS)
         exit(
             cli_usage_error("serve", "there are more than %d models; --model-repository takes more", SERVE_MAX_MODELS));
-    a->models[a->model_count++] = (ds__named_model){name, folder};
+    a->models[a->model_count] = (ds__named_model){.name = name};
+    return a->model_count++;
 }
 
 static void parse_model(serve_arguments *a, char *argument) {
@@ -90,7 +91,7 @@ static void parse_model(serve_arguments *a, char *argument) {
     if (!equals || equals == argument || !equals[1])
         exit(cli_usage_error("serve", "--model is \"%s\", expected NAME=DIR", argument));
     *equals = '\0';
-    add_model(a, argument, equals + 1);
+    a->models[find_model(a, argument)].folder = equals + 1;
 }
 
 /* One option, whoever says it. */
@@ -131,16 +132,69 @@ static char *copy(serve_arguments *a, ds__json *json, ds__str text) {
     return (char *)(kept.data ? kept.data : "");
 }
 
-/* {"NAME": {"folder": "DIR"}} */
+/* {"stable": 2, "canary": 3} */
+static void read_labels(serve_arguments *a, ds__json *json, ds__str key, ds__named_model *model) {
+    ds__named_label *labels = ds__arena_alloc(&a->arena, SERVE_MAX_LABELS * sizeof *labels);
+    if (!labels) ds__json_fail(json, DS_OUT_OF_MEMORY, "no memory is left");
+    if (!ds__json_expect(json, DS__JSON_OBJECT, key)) return;
+    model->labels = labels;
+    model->label_count = 0;
+    for (ds__str name; ds__json_next_key(json, &name);) {
+        if (model->label_count == SERVE_MAX_LABELS) {
+            ds__json_fail(json, DS_BAD_FORMAT, "the model \"%s\" has more than %d labels", model->name,
+                          SERVE_MAX_LABELS);
+            return;
+        }
+        char *kept = copy(a, json, name);
+        labels[model->label_count++] = (ds__named_label){kept, ds__json_int(json, name, 1, MAX_VERSION)};
+    }
+}
+
+static ds_precision read_dtype(ds__json *json, ds__str key, const char *model) {
+    ds__str text = ds__json_string(json, key);
+    for (int i = DS_PRECISION_FLOAT32; i <= DS_PRECISION_AUTO; i++)
+        if (ds__str_is(text, ds_precision_name((ds_precision)i))) return (ds_precision)i;
+    ds__json_fail(json, DS_BAD_FORMAT, "the model \"%s\" has the dtype \"%.*s\", expected auto, float32 or bfloat16",
+                  model, DS_STR_ARG(text));
+    return DS_PRECISION_FLOAT32;
+}
+
+static ds_quantization read_quantization(ds__json *json, ds__str key, const char *model) {
+    ds__str text = ds__json_string(json, key);
+    if (ds__str_is(text, "int8")) return DS_QUANTIZATION_INT8;
+    if (!ds__str_is(text, "none"))
+        ds__json_fail(json, DS_BAD_FORMAT, "the model \"%s\" has the quantization \"%.*s\", expected int8 or none",
+                      model, DS_STR_ARG(text));
+    return DS_QUANTIZATION_AUTO;
+}
+
+/* {"NAME": {"folder": "DIR", "dtype": ...}} */
 static void read_models(serve_arguments *a, ds__json *json) {
     for (ds__str name; ds__json_next_key(json, &name);) {
-        char *kept = copy(a, json, name);
+        size_t place = find_model(a, copy(a, json, name));
+        ds__named_model *model = &a->models[place];
+        serve_section *section = &a->sections[place];
         for (ds__str key; ds__json_next_key(json, &key);) {
-            if (ds__str_is(key, "folder"))
-                add_model(a, kept, copy(a, json, ds__json_string(json, key)));
-            else
-                ds__json_fail(json, DS_BAD_FORMAT, "the model \"%s\" has a member \"%.*s\", expected folder", kept,
-                              DS_STR_ARG(key));
+            if (ds__str_is(key, "folder")) {
+                model->folder = copy(a, json, ds__json_string(json, key));
+            } else if (ds__str_is(key, "dtype")) {
+                model->model.precision = read_dtype(json, key, model->name);
+                section->has_dtype = true;
+            } else if (ds__str_is(key, "quantization")) {
+                model->model.quantization = read_quantization(json, key, model->name);
+                section->has_quantization = true;
+            } else if (ds__str_is(key, "max-seq-len")) {
+                model->max_seq_len = (int32_t)ds__json_int(json, key, 1, 1 << 24);
+                section->has_max_seq_len = true;
+            } else if (ds__str_is(key, "labels")) {
+                read_labels(a, json, key, model);
+            } else {
+                ds__json_fail(
+                    json, DS_BAD_FORMAT,
+                    "the model \"%s\" has a member \"%.*s\", expected folder, dtype, quantization, max-seq-len "
+                    "or labels",
+                    model->name, DS_STR_ARG(key));
+            }
         }
     }
 }
@@ -191,6 +245,21 @@ static void read_config(serve_arguments *a, const char *path) {
     if (status != DS_OK) exit(cli_usage_error("serve", "%s", error.message));
 }
 
+/* What a section does not say is as for all; and what only both together can tell. */
+static void complete_models(serve_arguments *a) {
+    for (size_t i = 0; i < a->model_count; i++) {
+        ds__named_model *model = &a->models[i];
+        const serve_section *section = &a->sections[i];
+        if (!section->has_dtype) model->model.precision = a->common.precision;
+        if (!section->has_quantization) model->model.quantization = a->common.quantization;
+        if (!section->has_max_seq_len) model->max_seq_len = a->common.max_seq_len;
+        if (!model->folder && !a->repository)
+            exit(cli_usage_error("serve",
+                                 "the model \"%s\" has no folder, and there is no --model-repository to find it in",
+                                 model->name));
+    }
+}
+
 void serve_parse(serve_arguments *a, int argc, char **argv) {
     *a = (serve_arguments){.bind = "127.0.0.1",
                            .http_port = 8000,
@@ -218,6 +287,7 @@ void serve_parse(serve_arguments *a, int argc, char **argv) {
                              "one (train writes it)"));
     if (!a->repository && !a->model_count && !a->test_models)
         exit(cli_usage_error("serve", "there is no model; give --model NAME=DIR or --model-repository DIR"));
+    complete_models(a);
     if (!a->tls_cert != !a->tls_key)
         exit(cli_usage_error("serve", "--%s is missing; TLS needs a certificate and its key",
                              a->tls_cert ? "tls-key" : "tls-cert"));

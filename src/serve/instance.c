@@ -125,7 +125,8 @@ static ds_status check_model(const ds__service *service, ds__instance *instance,
     instance->kind = info->head == DS_HEAD_SEQUENCE ? DS__INSTANCE_CLASSIFY : DS__INSTANCE_EMBED;
     instance->row_floats[DS__PASS_LOGITS] = info->head == DS_HEAD_SEQUENCE ? (size_t)info->labels : 0;
     instance->row_floats[DS__PASS_EMBEDDING] = (size_t)info->hidden_size;
-    int32_t asked = service->options.max_seq_len;
+    const ds__named_model *section = instance->model->section;
+    int32_t asked = section ? section->max_seq_len : service->options.max_seq_len;
     if (asked > info->max_tokens)
         return ds__fail(error, DS_INVALID_ARGUMENT,
                         "%s: the longest text is to be %d tokens, but the model has %d positions", info->folder, asked,
@@ -146,7 +147,8 @@ ds_status ds__instance_open(ds__service *service, ds__served_model *model, int64
     if (model->is_identity) {
         instance->kind = DS__INSTANCE_IDENTITY;
     } else {
-        status = ds_model_open(service->context, folder, &service->options.model, &instance->engine, error);
+        const ds_model_options *how = model->section ? &model->section->model : &service->options.model;
+        status = ds_model_open(service->context, folder, how, &instance->engine, error);
         if (status == DS_OK) status = check_model(service, instance, error);
         if (status == DS_OK) status = ds_session_create(instance->engine, &instance->session, error);
         if (status == DS_OK) status = warm_up(service, instance, error);

@@ -36,10 +36,11 @@ static int64_t parse_version(ds__str text) {
 }
 
 static ds__serve_code not_loaded(const ds__served_model *model, ds__str version, ds_error *error) {
-    if (model->instances)
+    bool is_starting = model->wanted && !model->settled; /* a label may still come */
+    if (model->instances && !is_starting)
         return ds__refuse(error, DS__SERVE_NOT_FOUND, "the model \"%.*s\" has no version or label \"%.*s\" loaded",
                           DS_STR_ARG(model->name), DS_STR_ARG(version));
-    if (model->state == DS__LOAD_WAITING)
+    if (model->state == DS__LOAD_WAITING || is_starting)
         return ds__refuse(error, DS__SERVE_UNAVAILABLE, "the model \"%.*s\" is being loaded; ask again in a moment",
                           DS_STR_ARG(model->name));
     return ds__refuse(error, DS__SERVE_UNAVAILABLE, "the model \"%.*s\" is not loaded%s%s", DS_STR_ARG(model->name),
@@ -81,13 +82,14 @@ static bool good_name(ds__str name, size_t most) {
 }
 
 /* Adds a name, in its place in the alphabet; under the lock. */
-static ds_status add_model(ds__service *service, ds__str name, const char *folder, bool is_identity, ds_error *error) {
+static ds_status add_model(ds__service *service, ds__str name, const ds__named_model *section, bool is_identity,
+                           ds_error *error) {
     if (find_model(service, name)) return DS_OK;
     ds__served_model *model = ds__arena_zeroed(&service->arena, sizeof *model);
     ds__str copy = ds__arena_copy(&service->arena, name);
     if (!model || !copy.data) return ds__alloc_failed(service->heap, sizeof *model, "a model's name", error);
     model->name = copy;
-    model->folder = folder;
+    model->section = section;
     model->is_identity = is_identity;
     ds__served_model **at = &service->models;
     while (*at && strcmp((*at)->name.data, copy.data) < 0) at = &(*at)->next;
@@ -131,7 +133,7 @@ ds_status ds__service_scan(ds__service *service, ds_error *error) {
                             "the model's name \"%.*s\" is not made of 1 to %d letters, digits, '.', '_' and '-'",
                             DS_STR_ARG(name), DS__MAX_NAME_BYTES);
         pthread_mutex_lock(&service->lock);
-        ds_status status = add_model(service, name, options->models[i].folder, false, error);
+        ds_status status = add_model(service, name, &options->models[i], false, error);
         pthread_mutex_unlock(&service->lock);
         if (status != DS_OK) return status;
     }
@@ -159,12 +161,13 @@ static int64_t newest_version(const char *path) {
 /* The version's folder in `path`, and the version itself where 0 was asked for. */
 static ds_status find_folder(const ds__service *service, const ds__served_model *model, int64_t *version,
                              ds__buffer *path, ds_error *error) {
-    if (model->is_identity || model->folder) {
+    const char *own = model->section ? model->section->folder : NULL;
+    if (model->is_identity || own) {
         if (*version > 1)
             return ds__fail(error, DS_NOT_FOUND, "the model \"%s\" has one version, 1; %lld is asked for",
                             model->name.data, (long long)*version);
         *version = 1;
-        ds__buffer_text(path, model->folder ? model->folder : "");
+        ds__buffer_text(path, own ? own : "");
     } else {
         ds__buffer_printf(path, "%s/%s", service->options.repository, model->name.data);
         const char *folder = ds__buffer_cstr(path);
@@ -194,8 +197,7 @@ static bool is_labelled(const ds__served_model *model, int64_t version) {
     return false;
 }
 
-/* A new version becomes the current one.  The one before stays for a rollback, labelled ones stay, others go. */
-static void install(ds__service *service, ds__instance *fresh) {
+static void add_instance(ds__service *service, ds__instance *fresh) {
     ds__served_model *model = fresh->model;
     ds__instance *same = instance_of(model, fresh->version);
     if (same) retire(service, same);
@@ -205,6 +207,13 @@ static void install(ds__service *service, ds__instance *fresh) {
     *at = fresh;
     fresh->next_live = service->live;
     service->live = fresh;
+    model->state = DS__LOAD_READY;
+    model->state_version = fresh->version;
+}
+
+/* A new version becomes the current one.  The one before stays for a rollback, labelled ones stay, others go. */
+static void make_current(ds__service *service, ds__instance *fresh) {
+    ds__served_model *model = fresh->model;
     if (model->current != fresh->version) model->previous = model->current;
     model->current = fresh->version;
     for (ds__instance *instance = model->instances, *next; instance; instance = next) {
@@ -213,8 +222,6 @@ static void install(ds__service *service, ds__instance *fresh) {
             !is_labelled(model, instance->version))
             retire(service, instance);
     }
-    model->state = DS__LOAD_READY;
-    model->state_version = fresh->version;
 }
 
 static void drop_labels(ds__served_model *model, int64_t version) {
@@ -233,7 +240,8 @@ static void drop_labels(ds__served_model *model, int64_t version) {
 
 /* ---- actions, on the loader ---- */
 
-static ds__serve_code load(ds__service *service, ds__served_model *model, int64_t *version, ds_error *error) {
+static ds__serve_code load(ds__service *service, ds__served_model *model, int64_t *version, bool is_current,
+                           ds_error *error) {
     ds__buffer path;
     ds__instance *instance = NULL;
     ds__buffer_init(&path, service->heap);
@@ -246,7 +254,8 @@ static ds__serve_code load(ds__service *service, ds__served_model *model, int64_
     ds__buffer_deinit(&path);
     pthread_mutex_lock(&service->lock);
     if (status == DS_OK) {
-        install(service, instance);
+        add_instance(service, instance);
+        if (is_current) make_current(service, instance);
     } else {
         model->state = DS__LOAD_FAILED;
         snprintf(model->reason, sizeof model->reason, "%s", error->message);
@@ -262,6 +271,12 @@ static ds__serve_code load(ds__service *service, ds__served_model *model, int64_
     return status == DS_OK ? DS__SERVE_OK : status == DS_NOT_FOUND ? DS__SERVE_NOT_FOUND : DS__SERVE_INVALID;
 }
 
+/* Where no version is the current one, the newest of those that are loaded serves. */
+static void serve_newest(ds__served_model *model) {
+    for (ds__instance *instance = model->instances; !model->current && instance; instance = instance->next)
+        if (!instance->next) model->current = instance->version;
+}
+
 static ds__serve_code unload(ds__service *service, ds__served_model *model, int64_t version, ds_error *error) {
     pthread_mutex_lock(&service->lock);
     bool found = false;
@@ -274,9 +289,7 @@ static ds__serve_code unload(ds__service *service, ds__served_model *model, int6
         if (model->current == instance->version) model->current = 0;
         retire(service, instance);
     }
-    /* Of what is left, the newest serves. */
-    for (ds__instance *instance = model->instances; !model->current && instance; instance = instance->next)
-        if (!instance->next) model->current = instance->version;
+    serve_newest(model);
     if (!model->instances) {
         model->state = DS__LOAD_NEVER;
         model->previous = 0;
@@ -303,7 +316,7 @@ static ds__serve_code rollback(ds__service *service, ds__served_model *model, in
     if (!target)
         return ds__refuse(error, DS__SERVE_CONFLICT, "the model \"%s\" has served no version before the current one",
                           model->name.data);
-    return loaded ? DS__SERVE_OK : load(service, model, version, error);
+    return loaded ? DS__SERVE_OK : load(service, model, version, true, error);
 }
 
 static ds__serve_code set_label(ds__service *service, ds__served_model *model, ds__str label, int64_t version,
@@ -359,7 +372,7 @@ static ds__serve_code act(ds__service *service, ds__serve_action *action) {
         return ds__refuse(&action->error, DS__SERVE_NOT_FOUND, "there is no model \"%.*s\" in the repository",
                           DS_STR_ARG(action->model));
     switch (action->kind) {
-    case DS__SERVE_LOAD: return load(service, model, &action->version, &action->error);
+    case DS__SERVE_LOAD: return load(service, model, &action->version, true, &action->error);
     case DS__SERVE_UNLOAD: return unload(service, model, action->version, &action->error);
     case DS__SERVE_ROLLBACK: return rollback(service, model, &action->version, &action->error);
     case DS__SERVE_SET_LABEL: return set_label(service, model, action->label, action->version, &action->error);
@@ -379,13 +392,56 @@ static void close_retired(ds__service *service) {
     }
 }
 
+/* The first thing that failed when a model was loaded at the start. */
+typedef struct start_failure {
+    bool any;
+    int64_t version;
+    ds_error error;
+} start_failure;
+
+static void load_at_start(ds__service *service, ds__served_model *model, int64_t version, bool is_current,
+                          start_failure *failure) {
+    ds_error error;
+    if (load(service, model, &version, is_current, &error) == DS__SERVE_OK || failure->any) return;
+    *failure = (start_failure){true, version, error};
+}
+
+/* A label that the options give, with its version. What cannot be is said; the model serves what it has. */
+static void label_at_start(ds__service *service, ds__served_model *model, const ds__named_label *label,
+                           start_failure *failure) {
+    ds_error error;
+    pthread_mutex_lock(&service->lock);
+    bool is_loaded = instance_of(model, label->version) != NULL;
+    pthread_mutex_unlock(&service->lock);
+    if (!is_loaded) load_at_start(service, model, label->version, false, failure);
+    if (set_label(service, model, ds__str_of(label->name), label->version, &error) == DS__SERVE_OK) return;
+    ds__log(service->context, DS_LOG_WARNING, "%s gets no label %s: %s", model->name.data, label->name, error.message);
+    if (!failure->any) *failure = (start_failure){true, label->version, error};
+}
+
+static void load_wanted(ds__service *service, ds__served_model *model) {
+    const ds__named_model *section = model->section;
+    start_failure failure = {.any = false};
+    load_at_start(service, model, 0, true, &failure);
+    for (size_t i = 0; section && i < section->label_count; i++)
+        label_at_start(service, model, &section->labels[i], &failure);
+    pthread_mutex_lock(&service->lock);
+    serve_newest(model);
+    model->settled = true;
+    if (failure.any) { /* the index says so beside what is ready */
+        model->state = DS__LOAD_FAILED;
+        model->state_version = failure.version;
+        snprintf(model->reason, sizeof model->reason, "%s", failure.error.message);
+    }
+    pthread_mutex_unlock(&service->lock);
+    atomic_fetch_add(&service->generation, 1);
+}
+
 static void load_first(ds__service *service) {
     for (ds__served_model *model = service->models; model && !service->stopping;) {
-        ds_error error;
-        int64_t version = 0;
         bool wanted = model->wanted;
         pthread_mutex_unlock(&service->lock);
-        if (wanted && load(service, model, &version, &error) != DS__SERVE_OK) {} /* said in the log and in the index */
+        if (wanted) load_wanted(service, model);
         pthread_mutex_lock(&service->lock);
         model = model->next;
     }

@@ -4,8 +4,19 @@
 
 #include "deepseek/model.h"
 
+typedef struct ds__named_label {
+    const char *name;
+    int64_t version;
+} ds__named_label;
+
+/* A model that is named, and how it differs from the others. */
 typedef struct ds__named_model {
-    const char *name, *folder;
+    const char *name;
+    const char *folder; /* its only version, 1; NULL: REPOSITORY/NAME/VERSION/ */
+    ds_model_options model;
+    int32_t max_seq_len;           /* 0: as the model says */
+    const ds__named_label *labels; /* set at the start, their versions loaded beside the newest one */
+    size_t label_count;
 } ds__named_model;
 
 /* Borrowed for the service's life. A zeroed structure means the defaults. */
@@ -13,8 +24,8 @@ typedef struct ds__service_options {
     const char *repository; /* REPOSITORY/NAME/VERSION/; NULL: none */
     const ds__named_model *models;
     size_t model_count;
-    ds_model_options model;  /* how to open them */
-    int32_t max_seq_len;     /* 0: as the model says */
+    ds_model_options model;  /* how to open those that are not named */
+    int32_t max_seq_len;     /* theirs; 0: as the model says */
     size_t max_queue;        /* texts waiting, over all models */
     size_t max_batch_tokens; /* 0: measured */
     uint32_t max_delay_us;

@@ -72,7 +72,7 @@ bool ds__service_is_settled(ds__service *service) {
     pthread_mutex_lock(&service->lock);
     bool settled = true;
     for (const ds__served_model *model = service->models; model; model = model->next)
-        settled &= !model->wanted || model->state != DS__LOAD_WAITING;
+        settled &= !model->wanted || model->settled;
     pthread_mutex_unlock(&service->lock);
     return settled;
 }
@@ -306,7 +306,7 @@ bool ds__serve_is_ready(const ds__service *service) {
     pthread_mutex_lock(lock);
     bool ready = !service->draining;
     for (const ds__served_model *model = service->models; ready && model; model = model->next)
-        ready = !model->wanted || model->instances;
+        ready = !model->wanted || (model->settled && model->instances);
     pthread_mutex_unlock(lock);
     return ready;
 }

@@ -93,10 +93,11 @@ enum { DS__MAX_LABELS = 32, DS__MAX_LABEL_BYTES = 64, DS__MAX_NAME_BYTES = 128 }
 
 /* A name in the repository, loaded or not; never forgotten once seen. */
 struct ds__served_model {
-    ds__str name;       /* in the service's arena */
-    const char *folder; /* of --model: this is version 1; NULL: REPOSITORY/NAME/VERSION */
-    bool is_identity;   /* built in */
-    bool wanted;        /* at the start: readiness waits for it */
+    ds__str name;                   /* in the service's arena */
+    const ds__named_model *section; /* what the options say of it; NULL: nothing */
+    bool is_identity;               /* built in */
+    bool wanted;                    /* at the start: readiness waits for it */
+    bool settled;                   /* what the start asks for is loaded, or has failed */
     ds__instance *instances;
     int64_t current, previous; /* versions; 0: none */
     ds__model_label labels[DS__MAX_LABELS];

@@ -663,12 +663,71 @@ class Limits(unittest.TestCase):
         self.assertEqual([m["id"] for m in server.ask("GET", "/v1/models").json["data"]], ["identity", "m"])
         self.assertEqual(server.stop(), 0)
         for text, word in (('{"max-queue": 0}', "max-queue"), ('{"what": 1}', "what"), ('{"models": {"a": {"x": 1}}}', "x"),
-                           ('{"threads": 0}', "threads"), ("[", "serve.json")):
+                           ('{"threads": 0}', "threads"), ("[", "serve.json"), ('{"models": {"a": {}}}', '"a" has no folder'),
+                           ('{"models": {"a": {"dtype": "f8"}}}', '"f8"'), ('{"models": {"a": {"max-seq-len": 0}}}', "max-seq-len"),
+                           ('{"models": {"a": {"quantization": "int4"}}}', '"int4"'), ('{"models": {"a": {"labels": {"x": 0}}}}', "x"),
+                           ('{"models": {"a": {"labels": [1]}}}', "labels"),
+                           (json.dumps({"models": {"a": {"labels": {f"l{i}": 1 for i in range(33)}}}}), "more than 32 labels")):
             config.write_text(text, encoding="utf-8")
             with self.subTest(text):
                 result = subprocess.run([PROGRAM, "serve", "--config", config], capture_output=True, timeout=60)
                 self.assertEqual(result.returncode, 2, result.stderr)
                 self.assertIn(word, result.stderr.decode())
+
+    def test_a_section_a_model(self) -> None:
+        config = self.folder / "serve.json"
+        repository = self.folder / "models"
+        for version in ("1", "2", "3"):
+            shutil.copytree(MODELS / "st_mean", repository / "m" / version)
+        shutil.copytree(MODELS / "st_mean", repository / "other" / "1")
+        (repository / "m" / "4").mkdir()
+        (repository / "m" / "4" / "config.json").write_text("{", encoding="utf-8")
+        folder = str(MODELS / "bert_seq")
+        sections = {"m": {"max-seq-len": 7, "labels": {"gone": 9, "stable": 1, "canary": 3, "broken": 4, "7": 1}},
+                    "plain": {"folder": folder}, "narrow": {"folder": folder, "dtype": "bfloat16", "max-seq-len": 9},
+                    "int8": {"folder": folder, "quantization": "int8"}}
+        config.write_text(json.dumps({"model-repository": str(repository), "max-seq-len": 11, "models": sections}), encoding="utf-8")
+        server = self.start("--config", config)
+        limits = {name: server.ask("GET", f"/v2/models/{name}/config").json["parameters"]["max_tokens"]
+                  for name in ("m", "other", "plain", "narrow")}
+        self.assertEqual(limits, {"m": 7, "other": 11, "plain": 11, "narrow": 9})
+        text = {"inputs": [text_input("hello")]}
+
+        def logits(name: str) -> list[float]:
+            return server.ask("POST", f"/v2/models/{name}/infer", text).json["outputs"][0]["data"]
+        plain = [json.loads(subprocess.run([PROGRAM, "classify", folder, *option], input=b"hello", capture_output=True,
+                                           timeout=60, check=True).stdout)["labels"][0]["score"]
+                 for option in ((), ("--dtype", "bfloat16"), ("--quantization", "int8"))]
+        for name, score in zip(("plain", "narrow", "int8"), plain):
+            answer = server.ask("POST", f"/v2/models/{name}/infer", {**text, "outputs": [{"name": "score"}]})
+            self.assertEqual(answer.json["outputs"][0]["data"], [score])
+        self.assertNotEqual(logits("plain"), logits("narrow"))
+        self.assertNotEqual(logits("plain"), logits("int8"))
+
+        # The newest version is broken, and so are three of the labels: what there is serves.
+        def version(wanted: str) -> str:
+            return server.ask("POST", f"/v2/models/m{wanted}/infer", text).json["model_version"]
+        self.assertEqual([version(w) for w in ("", "/versions/stable", "/versions/canary")], ["3", "1", "3"])
+        for label in ("gone", "broken", "7"):
+            self.assertEqual(server.ask("POST", f"/v2/models/m/versions/{label}/infer", text).status, 404)
+            self.assertEqual(server.said.count(f"m gets no label {label}: "), 1)
+        entries = [e for e in server.ask("POST", "/v2/repository/index").json if e["name"] == "m"]
+        self.assertEqual([(e["version"], e["state"]) for e in entries], [("1", "READY"), ("3", "READY"), ("4", "UNAVAILABLE")])
+        self.assertIn("config.json", entries[-1]["reason"])
+        self.assertEqual(server.ask("POST", "/v2/repository/models/m/load", {"version": 2}).status, 200)
+        self.assertEqual([version(w) for w in ("", "/versions/stable", "/versions/canary")], ["2", "1", "3"])
+        self.assertEqual(server.stop(), 0)
+        check = subprocess.run([PROGRAM, "serve", "--config", config, "--check"], capture_output=True, timeout=60)
+        self.assertEqual(check.returncode, 1)
+        self.assertIn(b"m version 3: READY", check.stdout)
+        # The command line's folder goes before the file's; the rest of the section stays.
+        shutil.rmtree(repository / "m" / "4")
+        sections["m"]["labels"] = {"stable": 1}
+        config.write_text(json.dumps({"model-repository": str(repository), "models": sections}), encoding="utf-8")
+        check = subprocess.run([PROGRAM, "serve", "--config", config, "--model", f"plain={MODELS / 'bert_multilabel'}", "--check"],
+                               capture_output=True, timeout=60, text=True)
+        self.assertEqual((check.returncode, check.stdout.split("\n")[:3]),
+                         (0, ["int8 version 1: READY", "m version 1: READY", "m version 3: READY"]), check.stderr)
 
     def test_wrong_usage(self) -> None:
         for arguments, word in ((["--model", "x"], "NAME=DIR"), ([], "no model"), (["--model", "a=b", "--tls-cert", "c"], "tls-key"),
