@@ -1,20 +1,17 @@
 /* deepseek models: administration of a running server, over its REST routes. */
-#include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/file.h"
-#include "cli/cli.h"
+#include "cli/server_client.h"
 
-enum { KEY_URL = 1, KEY_KEY_FILE };
-enum { MAX_ANSWER = 16 << 20, MAX_KEY = 1024, ANSWER_S = 600 };
+enum { KEY_URL = 1, KEY_KEY_FILE, KEY_TLS_CA };
 
 static const struct argp_option options[] = {
-    {"url", KEY_URL, "URL", 0, "Where the server is (default: http://127.0.0.1:8000)", 1},
+    {"url", KEY_URL, "URL", 0, "Where the server is, http or https (default: http://127.0.0.1:8000)", 1},
+    {"tls-ca", KEY_TLS_CA, "FILE", 0,
+     "Certificates (PEM) of who may have signed the server's, which may be that one itself (default: the system's)", 1},
     {"api-key-file", KEY_KEY_FILE, "FILE", 0, "A file with an admin's API key in its first line", 1},
     {0}};
 
@@ -28,35 +25,18 @@ static const char doc[] =
     "  label MODEL LABEL VERSION move a label to a loaded version\n"
     "  unlabel MODEL LABEL       take a label away\n\n"
     "Example:\n"
-    "  deepseek models label minilm stable 2\n";
+    "  deepseek models label minilm stable 2\n"
+    "  deepseek models list --url https://models.example:8000 --tls-ca ca.pem --api-key-file admin.key\n";
 
 typedef struct models {
-    const char *host, *port;
-    char url[512];
-    char key[MAX_KEY + 1];
+    server_target server;
     const char *words[4]; /* the action and what it acts on */
     size_t word_count;
 } models;
 
 static void parse_url(models *m, const char *url) {
-    static const char scheme[] = "http://";
-    size_t size = strlen(url);
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0 || size >= sizeof m->url)
-        exit(cli_usage_error("models", "--url is \"%s\", expected http://HOST:PORT (TLS ends at a proxy, or use curl)",
-                             url));
-    memcpy(m->url, url + sizeof scheme - 1, size - sizeof scheme + 2);
-    char *end = strchr(m->url, '/');
-    if (end) *end = '\0';
-    char *colon = strrchr(m->url, ':');
-    bool has_port = colon && !strchr(colon, ']');
-    m->port = has_port ? colon + 1 : "80";
-    if (has_port) *colon = '\0';
-    m->host = m->url;
-    if (*m->host == '[') { /* an address with colons of its own */
-        m->host++;
-        char *bracket = strchr(m->url, ']');
-        if (bracket) *bracket = '\0';
-    }
+    if (!server_parse_url(&m->server, url))
+        exit(cli_usage_error("models", "--url is \"%s\", expected http://HOST:PORT or https://HOST:PORT", url));
 }
 
 static void read_key(models *m, const char *path) {
@@ -65,10 +45,10 @@ static void read_key(models *m, const char *path) {
     ds__buffer_init(&text, cli_heap());
     if (ds__file_read(path, 1 << 16, &text, &error) != DS_OK) exit(cli_fail_error(&error));
     size_t size = strcspn(ds__buffer_cstr(&text), "\r\n");
-    if (!size || size > MAX_KEY)
-        exit(cli_fail("%s: the first line has %zu bytes, expected a key of 1 to %d", path, size, MAX_KEY));
-    memcpy(m->key, text.data, size);
-    m->key[size] = '\0';
+    if (!size || size > SERVER_MAX_KEY)
+        exit(cli_fail("%s: the first line has %zu bytes, expected a key of 1 to %d", path, size, SERVER_MAX_KEY));
+    memcpy(m->server.key, text.data, size);
+    m->server.key[size] = '\0';
     ds__buffer_deinit(&text);
 }
 
@@ -77,6 +57,7 @@ static error_t parse(int key, char *argument, void *own) {
     switch (key) {
     case KEY_URL: parse_url(m, argument); return 0;
     case KEY_KEY_FILE: read_key(m, argument); return 0;
+    case KEY_TLS_CA: m->server.tls_ca = argument; return 0;
     case ARGP_KEY_ARG:
         if (m->word_count == sizeof m->words / sizeof *m->words)
             exit(cli_usage_error("models", "\"%s\" is one argument too many", argument));
@@ -84,68 +65,6 @@ static error_t parse(int key, char *argument, void *own) {
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
-}
-
-/* ---- one request ---- */
-
-static int connect_to(const models *m, int *out) {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list;
-    int code = getaddrinfo(m->host, m->port, &hints, &list);
-    if (code != 0) return cli_fail("%s port %s: %s", m->host, m->port, gai_strerror(code));
-    int fd = -1;
-    for (struct addrinfo *at = list; at && fd < 0; at = at->ai_next) {
-        fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-        if (fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
-            code = errno;
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(list);
-    if (fd < 0)
-        return cli_fail("%s port %s: cannot connect: %s; is the server there?", m->host, m->port, strerror(code));
-    struct timeval wait = {ANSWER_S, 0}; /* a large model takes its time */
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    *out = fd;
-    return CLI_DONE;
-}
-
-/* The whole answer: the server closes behind it. */
-static int read_answer(int fd, ds__buffer *answer) {
-    char piece[16384];
-    for (;;) {
-        ssize_t got = recv(fd, piece, sizeof piece, 0);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return cli_fail("the server's answer: %s", strerror(errno));
-        if (got == 0) break;
-        ds__buffer_append(answer, piece, (size_t)got);
-        if (answer->size > MAX_ANSWER) return cli_fail("the server's answer has more than %d bytes", MAX_ANSWER);
-    }
-    return ds__buffer_cstr(answer) ? CLI_DONE : cli_fail("out of memory for the server's answer");
-}
-
-/* body: where the answer's begins. */
-static int ask(const models *m, const char *method, const char *path, const char *body, ds__buffer *answer,
-               const char **answer_body, int *status) {
-    ds__buffer request;
-    int fd = -1, code = connect_to(m, &fd);
-    if (code != CLI_DONE) return code;
-    ds__buffer_init(&request, cli_heap());
-    ds__buffer_printf(&request, "%s %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\nContent-Length: %zu\r\n", method,
-                      path, m->host, m->port, strlen(body));
-    if (*m->key) ds__buffer_printf(&request, "Authorization: Bearer %s\r\n", m->key);
-    ds__buffer_printf(&request, "\r\n%s", body);
-    if (request.failed || !ds__file_write_all(fd, request.data, request.size))
-        code = cli_fail("cannot send the request: %s", strerror(errno));
-    if (code == CLI_DONE) code = read_answer(fd, answer);
-    close(fd);
-    ds__buffer_deinit(&request);
-    if (code != CLI_DONE) return code;
-    const char *text = ds__buffer_cstr(answer), *end = strstr(text, "\r\n\r\n");
-    if (!end || sscanf(text, "HTTP/1.%*1d %d", status) != 1)
-        return cli_fail("%s port %s does not answer as HTTP does", m->host, m->port);
-    *answer_body = end + 4;
-    return CLI_DONE;
 }
 
 /* ---- answers ---- */
@@ -266,6 +185,8 @@ int cli_models(int argc, char **argv) {
     common.needs_no_model = true;
     common.output_folder = ""; /* the words are all our own */
     cli_parse(&command, argc, argv);
+    if (m.server.tls_ca && !m.server.is_tls)
+        return cli_usage_error("models", "--tls-ca is given, but --url is not https");
     const struct action *action = find_action(&m);
     char path[1024], body[64] = "";
     for (size_t i = 1; i < m.word_count; i++) check_word(m.words[i]);
@@ -282,16 +203,14 @@ int cli_models(int argc, char **argv) {
         snprintf(path, sizeof path, "/v2/repository/models/%.400s/%s", m.words[1], action->name);
     else
         snprintf(path, sizeof path, strcmp(action->name, "ready") == 0 ? "/v2/health/ready" : "/v2/repository/index");
-    ds__buffer answer;
-    const char *answer_body = "";
-    int status = 0;
-    ds__buffer_init(&answer, cli_heap());
-    int code = ask(&m, action->method, path, body, &answer, &answer_body, &status);
+    server_answer answer = {.body = ""};
+    ds__buffer_init(&answer.text, cli_heap());
+    int code = server_ask(&m.server, action->method, path, body, &answer);
     if (code == CLI_DONE)
-        code = status != 200            ? say_refusal(answer_body, status)
-               : names                  ? print_done(&m, answer_body)
+        code = answer.status != 200     ? say_refusal(answer.body, answer.status)
+               : names                  ? print_done(&m, answer.body)
                : *action->method == 'G' ? CLI_DONE /* the exit code says it */
-                                        : print_index(answer_body);
-    ds__buffer_deinit(&answer);
+                                        : print_index(answer.body);
+    ds__buffer_deinit(&answer.text);
     return code;
 }

@@ -627,6 +627,25 @@ class Limits(unittest.TestCase):
                 self.assertEqual(c.ask("GET", "/v2/health/ready").status, 200)
             body = {"inputs": [text_input(*["a"] * 3000)]}
             self.assertEqual(len(c.ask("POST", "/v2/models/a/infer", body).json["outputs"]), 1)
+        # 'deepseek models', whose certificates are verified; this one has no address, and another one did not sign it.
+        other = self.folder / "other.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", key.with_name("other.key"), "-out", other, "-days", "2", "-subj", "/CN=localhost"],
+                       check=True, capture_output=True)
+        url = f"https://localhost:{server.port}"
+        for arguments, code, word in ((("--url", url, "--tls-ca", cert), 0, "READY"),
+                                      (("--url", url + "/", "--tls-ca", cert), 0, "READY"),
+                                      (("--url", url), 1, "--tls-ca"),
+                                      (("--url", url, "--tls-ca", other), 1, "not accepted"),
+                                      (("--url", url, "--tls-ca", self.folder / "none"), 1, "none"),
+                                      (("--url", url.replace("localhost", "127.0.0.1"), "--tls-ca", cert), 1, "IP address"),
+                                      (("--url", url.replace("https", "http")), 1, "answer"),
+                                      (("--url", url.replace("https", "http"), "--tls-ca", cert), 2, "https"),
+                                      (("--url", "ftp://localhost"), 2, "ftp"), (("--url", "https://:80"), 2, "https://:80")):
+            with self.subTest(arguments):
+                result = subprocess.run([PROGRAM, "models", "list", *arguments], capture_output=True, timeout=60, text=True)
+                self.assertEqual(result.returncode, code, result.stderr)
+                self.assertIn(word, result.stdout + result.stderr)
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
         old.maximum_version = ssl.TLSVersion.TLSv1_1
