@@ -260,7 +260,7 @@ OPENAI = [
     ("a format that is not known", openai({"model": "m", "input": "a", "encoding_format": "xml"}), 400, "xml"),
     ("dimensions of zero", openai({"model": "m", "input": "a", "dimensions": 0}), 400, "dimensions"),
     ("dimensions of a string", openai({"model": "m", "input": "a", "dimensions": "8"}), 400, "dimensions"),
-    ("embeddings of a classifier", openai({"model": "c", "input": "a"}), 400, "embedding"),
+    ("embeddings of what has none", openai({"model": "identity", "input": "a"}), 400, "outputs"),
     ("classes of an embedder", openai({"model": "m", "input": "a"}, "/v1/classify"), 400, "labels"),
     ("classes of ids", openai({"model": "c", "input": [1, 2]}, "/v1/classify"), 400, ""),
     ("no JSON at all", openai(b"hello"), 400, ""),

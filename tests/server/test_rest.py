@@ -379,6 +379,39 @@ class Protocol(Case):
         self.assertEqual(self.server.metric("queued_texts"), 0)
         self.assertGreater(cancelled(), before)
 
+    def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:
+        import socket
+        texts = ["Where is my card?"] * 16000
+        body = json.dumps({"inputs": [text_input(*texts)], "outputs": [{"name": "embedding"}]}).encode()
+        head = b"POST /v2/models/st/infer HTTP/1.%d\r\nHost: t\r\nContent-Length: %d\r\n\r\n"
+        short = b"GET /v2/health/live HTTP/1.1\r\nHost: t\r\n\r\n"
+        probed = False
+        for _ in range(20):  # on a fast machine it may be answered before the end of the sending side is seen
+            with self.server.connect() as c:
+                c.send(head % (1, len(body)) + body + head % (1, len(body)) + body + short)
+                self.server.running(c)
+                c.socket.shutdown(socket.SHUT_WR)
+                for _ in range(2):  # both, and what stands behind them
+                    line = c.until(b"\r\n")
+                    if line == b"HTTP/1.1 100 Continue":
+                        probed = True
+                        self.assertEqual(c.until(b"\r\n"), b"")
+                        line = c.until(b"\r\n")
+                    self.assertEqual(line, b"HTTP/1.1 200 OK")
+                    size = [int(h.split(b":")[1]) for h in c.until(b"\r\n\r\n").split(b"\r\n") if h.startswith(b"Content-Length")]
+                    self.assertEqual(json.loads(c.exactly(size[0]))["outputs"][0]["shape"][0], len(texts))
+                self.assertEqual(self.good(c.read()).json, {"live": True})
+                self.assertTrue(c.is_closed())
+            if probed:
+                break
+        self.assertTrue(probed)
+        with self.server.connect() as c:  # HTTP/1.0 cannot be asked: it is over, with an answer or without one
+            c.send(head % (0, len(body)) + body)
+            c.socket.shutdown(socket.SHUT_WR)
+            while c.socket.recv(1 << 20):
+                pass
+        until(lambda: self.server.metric("tenant_running") == 0, "nothing runs")
+
     def test_idle_connections(self) -> None:
         many = [self.server.connect() for _ in range(300)]
         self.good(self.server.ask("GET", "/v2/health/live"))

@@ -150,6 +150,7 @@ void ds__http_send(ds__http_call *call, int status, const char *type) {
     ds__http_connection *c = (ds__http_connection *)((char *)call - offsetof(ds__http_connection, call));
     ds__http_server *server = c->server;
     char head[1024];
+    ds__connection_end_probe(c);
     if (call->out.failed) { /* a body with holes is worse than none */
         ds__buffer_clear(&call->out);
         ds__buffer_text(&call->out, "{\"error\":\"no memory is left for the answer\"}");

@@ -1,8 +1,12 @@
 /* Connections: from bytes to a call.
  *
- * A connection has one request at a time; what a client sends meanwhile waits in the socket.  A connection that is told
- * of its client's end while a request is computed cancels the request (as Go's and nginx's servers do; a client that
- * closes only its sending side and waits is not told from one that has gone). */
+ * A connection has one request at a time; what a client sends meanwhile waits in the socket.
+ *
+ * A client that ends its sending side while its request is computed may be gone, or may wait for its answer: TCP says
+ * the same of both, until something is sent, which who has closed answers with a reset.  So such a client is sent
+ * "100 Continue", which every client of HTTP/1.1 takes at any time (RFC 9110, 15.2), and is gone if a reset comes back:
+ * on one machine at once, else within a round trip.  HTTP/1.0 has no such answer and a TLS stream no halves that
+ * clients use: there the end of the one side is the end. */
 #include "serve/http/http_connection.h"
 
 #include <event2/buffer.h>
@@ -18,11 +22,17 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-enum { LINGER_S = 2, WRITE_S = 30, SLOW_BYTES_A_SECOND = 4096, SLOW_GRACE_S = 10 };
+enum { PROBE_MS = 10, LINGER_S = 2, WRITE_S = 30, SLOW_BYTES_A_SECOND = 4096, SLOW_GRACE_S = 10 };
 
 /* ---- the end of a connection ---- */
 
+void ds__connection_end_probe(ds__http_connection *c) {
+    if (c->probe) event_free(c->probe);
+    c->probe = NULL;
+}
+
 static void close_socket(ds__http_connection *c) {
+    ds__connection_end_probe(c);
     if (c->is_tls && !c->is_handshaking) { /* says that this is the end, and waits for no answer */
         SSL *tls = bufferevent_openssl_get_ssl(c->bev);
         SSL_set_shutdown(tls, SSL_RECEIVED_SHUTDOWN);
@@ -83,6 +93,32 @@ static void next_request(ds__http_connection *c) {
     c->state = DS__CONNECTION_IDLE;
     c->since_ns = c->server->now_ns;
     c->scanned = 0;
+}
+
+/* ---- a client that has ended its sending side ---- */
+
+static bool is_reset(const ds__http_connection *c) {
+    int code = 0;
+    socklen_t size = sizeof code;
+    return getsockopt(bufferevent_getfd(c->bev), SOL_SOCKET, SO_ERROR, &code, &size) != 0 || code != 0;
+}
+
+static void on_probe(evutil_socket_t fd, short what, void *argument) {
+    (void)fd;
+    (void)what;
+    ds__http_connection *c = argument;
+    if (is_reset(c)) ds__connection_close(c);
+}
+
+/* Asks whether the client still reads. libevent no longer watches a socket whose end was read: a timer does. */
+static void start_probe(ds__http_connection *c) {
+    static const struct timeval period = {0, PROBE_MS * 1000};
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const ssize_t size = sizeof text - 1;
+    bool is_sent = !c->is_tls && c->head.minor > 0 &&
+                   send(bufferevent_getfd(c->bev), text, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) == size;
+    if (is_sent && !is_reset(c)) c->probe = event_new(c->server->base, -1, EV_PERSIST, on_probe, c);
+    if (!c->probe || event_add(c->probe, &period) != 0) ds__connection_close(c);
 }
 
 /* ---- reading ---- */
@@ -218,6 +254,7 @@ static void dispatch(ds__http_connection *c) {
     ds__str model = ds__http_parameter(&c->call, "model");
     if (model.size && !ds__http_may_see(&c->call, model)) return;
     c->call.route->handle(&c->call);
+    if (c->state == DS__CONNECTION_BUSY && c->has_eof) start_probe(c);
 }
 
 /* Works through what is there until something has to be waited for. The connection may be gone afterwards. */
@@ -286,14 +323,13 @@ static void on_event(struct bufferevent *bev, short what, void *argument) {
         return;
     }
     if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) {
+        bool is_end = what & BEV_EVENT_EOF;
         c->has_eof = true;
-        /* An answer that is being written to a half-closed socket is written to its end. */
-        bool writes = c->state == DS__CONNECTION_WRITING && (what & BEV_EVENT_EOF);
-        if (writes) {
-            c->keep_alive = false;
-            return;
-        }
-        ds__connection_close(c);
+        if (c->state == DS__CONNECTION_WRITING && is_end) return; /* answers are written to their end */
+        if (c->state == DS__CONNECTION_BUSY && is_end)
+            start_probe(c);
+        else
+            ds__connection_close(c);
     }
 }
 

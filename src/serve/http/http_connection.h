@@ -19,6 +19,7 @@ typedef enum ds__connection_state {
 typedef struct ds__http_connection {
     struct ds__http_server *server;
     struct bufferevent *bev; /* NULL: closed, but a request is still out */
+    struct event *probe;     /* while a request runs whose client has ended its sending side; else NULL */
     struct ds__http_connection *next, *previous;
     ds__connection_state state;
     bool keep_alive, has_eof, is_gone, is_tls, is_handshaking, metrics_only;
@@ -63,6 +64,8 @@ void ds__connection_serve(ds__http_connection *c);
 void ds__connection_tick(ds__http_connection *c);
 /* The client is gone, or shall be. A request that is under way keeps the memory until it comes back. */
 void ds__connection_close(ds__http_connection *c);
+/* The client's end is of no more interest: the answer tells it apart. */
+void ds__connection_end_probe(ds__http_connection *c);
 void ds__connection_free(ds__http_connection *c);
 
 #endif
