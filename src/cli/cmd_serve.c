@@ -156,6 +156,7 @@ static int open_grpc(server *s) {
         .max_message_bytes = limit && limit / 4 < MAX_BODY ? (size_t)(limit / 4) : MAX_BODY,
         .max_connections = raise_descriptors(),
         .log = write_log,
+        .connections = ds__serve_connections(s->service, DS__SERVE_GRPC),
     };
     options.methods = ds__grpc_methods(&options.method_count);
     if (ds__grpc_server_create(ds__service_heap(s->service), s->base, &options, &s->grpc, &error) != DS_OK)

@@ -127,6 +127,11 @@ void ds__service_put_metrics(ds__service *service, ds__buffer *out) {
     put_instances(service, out);
     put_tenants(service, out);
     pthread_mutex_unlock(&service->lock);
+    put_head(out, "connections", "gauge",
+             "Open connections, those that only ask for metrics on a port of their own left out.");
+    for (int t = 0; t < DS__SERVE_TRANSPORTS; t++)
+        ds__buffer_printf(out, "deepseek_connections{protocol=\"%s\"} %zu\n", transports[t],
+                          atomic_load(&service->connections[t]));
     put_head(out, "allocated_bytes", "gauge", "Memory that models and requests hold, weights' files not counted.");
     ds__buffer_printf(out, "deepseek_allocated_bytes %llu\n", (unsigned long long)atomic_load(&service->heap->bytes));
     put_head(out, "uptime_seconds", "gauge", "Since the server started.");

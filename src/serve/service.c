@@ -139,6 +139,11 @@ ds__serve_code ds__serve_may_administer(const ds__tenant *tenant, ds_error *erro
 
 bool ds__tenant_logs_text(const ds__tenant *tenant) { return tenant->log_text; }
 ds__heap *ds__service_heap(ds__service *service) { return service->heap; }
+
+_Atomic size_t *ds__serve_connections(ds__service *service, ds__serve_transport transport) {
+    return &service->connections[transport];
+}
+
 const char *ds__tenant_name(const ds__tenant *tenant) { return tenant->name; }
 
 bool ds__serve_may_use(ds__service *service, const ds__tenant *tenant, ds__str model) {

@@ -131,6 +131,9 @@ bool ds__serve_may_use(ds__service *service, const ds__tenant *tenant, ds__str m
 
 typedef enum ds__serve_transport { DS__SERVE_REST, DS__SERVE_GRPC, DS__SERVE_TRANSPORTS } ds__serve_transport;
 
+/* How many connections a transport has open, which it counts itself and the metrics show. */
+_Atomic size_t *ds__serve_connections(ds__service *service, ds__serve_transport transport);
+
 struct ds__serve_request {
     /* The transport's to fill; all borrowed until `done`. */
     ds__serve_transport transport;

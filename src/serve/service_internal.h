@@ -122,6 +122,7 @@ struct ds__service {
     bool stopping; /* the threads end */
     bool draining; /* nothing new is taken */
     _Atomic uint64_t generation;
+    _Atomic size_t connections[DS__SERVE_TRANSPORTS];
     ds__served_model *models;                 /* in the order of their names */
     ds__serve_action *actions, **last_action; /* waiting for the loader */
     ds__instance *retired;                    /* out of use, for the loader to close */

@@ -22,8 +22,10 @@
 #include "serve/http/http_server.h"
 #include "serve/serve_options.h"
 
-static const ds__named_model models[] = {{"seq", DS_TEST_DATA "/models/bert_seq"},
-                                         {"st", DS_TEST_DATA "/models/st_mean"}};
+static const ds__named_label labels[] = {{"stable", 1}, {"gone", 7}};
+static const ds__named_model models[] = {
+    {.name = "seq", .folder = DS_TEST_DATA "/models/bert_seq", .labels = labels, .label_count = 2},
+    {.name = "st", .folder = DS_TEST_DATA "/models/st_mean"}};
 
 static ds_error error;
 
@@ -135,6 +137,9 @@ static const struct request {
     {"POST", "/v2/models/seq/infer",
      "{\"id\":\"\\u0061\",\"inputs\":[{\"name\":\"text\",\"shape\":[2],\"datatype\":\"BYTES\",\"data\":[\"a\","
      "\"\\u0062\"]}]}"},
+    {"POST", "/v2/models/seq/infer",
+     "{\"inputs\":[{\"name\":\"text\",\"shape\":[2],\"datatype\":\"BYTES\",\"data\":[\"a\",\"b\"]}],"
+     "\"outputs\":[{\"name\":\"embedding\"},{\"name\":\"label\"}]}"},
     {"POST", "/v2/models/identity/infer",
      "{\"inputs\":[{\"name\":\"A\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2]}]}"},
     {"POST", "/v1/embeddings",

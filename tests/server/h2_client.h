@@ -29,7 +29,7 @@ enum { H2_STREAMS = 600, H2_WAIT_MS = 30000 };
 
 typedef struct h2_answer {
     int http_status, grpc_status; /* -1: not there */
-    char message[1024], encoding[16], content_type[32];
+    char message[1024], encoding[16], content_type[32], pushback[16];
     unsigned char *body;
     size_t size, capacity;
     int header_blocks;
@@ -86,6 +86,8 @@ static inline void h2_take_headers(h2_client *client, h2_answer *answer, const u
             if (!strcmp(name, "grpc-status")) answer->grpc_status = atoi(value);
             if (!strcmp(name, "grpc-message")) snprintf(answer->message, sizeof answer->message, "%s", value);
             if (!strcmp(name, "grpc-encoding")) snprintf(answer->encoding, sizeof answer->encoding, "%s", value);
+            if (!strcmp(name, "grpc-retry-pushback-ms"))
+                snprintf(answer->pushback, sizeof answer->pushback, "%s", value);
             if (!strcmp(name, "content-type")) snprintf(answer->content_type, 32, "%s", value);
         }
         if (flags & NGHTTP2_HD_INFLATE_FINAL) nghttp2_hd_inflate_end_headers(client->inflater);

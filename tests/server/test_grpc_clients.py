@@ -329,6 +329,40 @@ class Servers(unittest.TestCase):
         self.assertIn("PERMISSION_DENIED", str(caught.exception))
         client.unload_model("identity", headers=key["root"])
 
+    def test_a_tenant_with_a_limit_and_one_that_logs_texts(self) -> None:
+        keys = self.folder / "keys.jsonl"
+        lines = [{"tenant": name, "keys": [hashlib.sha256(f"key-{name}".encode()).hexdigest()], **more}
+                 for name, more in (("slow", {"requests_per_second": 0.001}), ("open", {"log_text": True}))]
+        keys.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        server = self.start("--api-keys", keys, "--model", f"m={MODELS / 'st_mean'}")
+        slow, opened = ({"authorization": f"Bearer key-{name}"} for name in ("slow", "open"))
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+            def ask(text: bytes, key: dict, **more):
+                request = service_pb2.ModelInferRequest(model_name="m", **more)
+                request.inputs.add(name="text", datatype="BYTES", shape=[2]).contents.bytes_contents.extend([text, b"two"])
+                return stub.ModelInfer(request, metadata=list(key.items()))
+            ask(b"hidden words", slow)
+            with self.assertRaises(grpc.RpcError) as caught:
+                ask(b"hidden words", slow)
+            self.assertEqual(caught.exception.code().name, "RESOURCE_EXHAUSTED")
+            self.assertEqual(dict(caught.exception.trailing_metadata())["grpc-retry-pushback-ms"], "1000000")
+            ask("seen w\u00f6rds".encode(), opened, id="good")
+            with self.assertRaises(grpc.RpcError):
+                ask(b"seen, too " * 5000, opened, id="bad")
+            done: queue.Queue = queue.Queue()
+            with triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+                client.start_stream(callback=lambda result, error: done.put(error), headers=opened)
+                client.async_stream_infer("m", [texts("streamed")], request_id="stream")
+                self.assertIsNone(done.get(timeout=60))
+                client.stop_stream()
+        found = {line.get("id"): line for line in server.access('"stream"')}
+        self.assertEqual(found["good"]["text"], ["seen w\u00f6rds", "two"])
+        self.assertEqual(found["bad"]["text"][1], "two")
+        self.assertEqual(found["stream"]["text"], ["streamed"])
+        self.assertNotIn("hidden", json.dumps(server.access('"stream"')))
+
     @unittest.skipIf(shutil.which("openssl") is None, "there is no openssl to make a certificate with")
     def test_tls(self) -> None:
         certificate, key = self.folder / "cert.pem", self.folder / "key.pem"

@@ -354,6 +354,15 @@ static void load_and_unload_in_two_dialects(void **state) {
     answers(METHOD("ModelReady"), "1:identity", "1=1");
 }
 
+/* As Retry-After over REST: only where coming again helps. */
+static void a_refusal_says_when_to_come_again(void **state) {
+    answers(METHOD("RepositoryModelUnload"), "2:identity", "");
+    assert_string_equal(call(INFER, "1:identity 5{1:x 2:INT32 3[1]} 7#01000000")->pushback, "1000");
+    assert_string_equal(call(INFER, "1:none 5{1:x 2:INT32 3[1]} 7#01000000")->pushback, "");
+    answers(METHOD("RepositoryModelLoad"), "2:identity", "");
+    assert_string_equal(call(INFER, "1:identity 5{1:x 2:INT32 3[1]} 7#01000000")->pushback, "");
+}
+
 static void a_health_watch_tells_changes(void **state) {
     stream += 2;
     uint32_t watch = stream;
@@ -417,6 +426,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_stream_goes_on_after_an_error, begin, end),
         cmocka_unit_test_setup_teardown(the_other_methods, begin, end),
         cmocka_unit_test_setup_teardown(load_and_unload_in_two_dialects, begin, end),
+        cmocka_unit_test_setup_teardown(a_refusal_says_when_to_come_again, begin, end),
         cmocka_unit_test_setup_teardown(a_health_watch_tells_changes, begin, end),
         cmocka_unit_test_setup_teardown(deadlines_reach_the_core, begin, end),
         cmocka_unit_test_setup_teardown(clients_that_leave, begin, end),

@@ -419,6 +419,17 @@ class Protocol(Case):
         for c in many:
             c.close()
 
+    def test_connections_are_counted(self) -> None:
+        before = self.server.metric('connections{protocol="rest"}')
+        many = [self.server.connect() for _ in range(7)]
+        with Connection(self.server.grpc_port) as grpc:
+            until(lambda: self.server.metric('connections{protocol="rest"}') >= before + 7, "REST's connections are counted")
+            until(lambda: self.server.metric('connections{protocol="grpc"}') == 1, "gRPC's connection is counted")
+            grpc.close()
+        for c in many:
+            c.close()
+        until(lambda: self.server.metric("connections") == 0, "they are gone")
+
     def test_metrics(self) -> None:
         self.good(self.infer("st", {"inputs": [text_input("a")]}))
         text = self.good(self.server.ask("GET", "/metrics")).body.decode()

@@ -29,6 +29,7 @@ typedef struct ds__grpc_options {
     /* The access log: a line of JSON for each message and its answer, without its end; NULL: none. */
     void (*log)(void *log_user, ds__str line);
     void *log_user;
+    _Atomic size_t *connections; /* kept at the number of those that are open; NULL: nobody wants to know */
 } ds__grpc_options;
 
 /* What is buffered for clients counts in `heap`, whose limit thereby is the limit of it. */

@@ -313,6 +313,7 @@ void ds__grpc_refuse(ds__grpc_exchange *exchange, int code, const char *sentence
     if (!exchange->dropped && call->code == DS__GRPC_OK) {
         exchange->refused = true;
         call->code = code;
+        call->retry_after_s = exchange->retry_after_s;
         snprintf(call->sentence, sizeof call->sentence, "%s", sentence);
     }
     settle(exchange);

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "deepseek/tokenizer.h"
 
 struct event_base;
 
@@ -38,12 +39,15 @@ struct ds__grpc_exchange {
     void *own;
     void (*cancel)(ds__grpc_exchange *exchange);
 
-    /* The method's too: what the access log says besides; the texts lie in the message or live longer than it. */
+    /* The method's too: what the access log says besides; all that is pointed to lives until the end. */
     struct {
         const char *tenant; /* NULL: nobody was asked for */
         ds__str model, id;
         size_t tokens;
+        const ds_text *texts; /* of a tenant that wants them in the log; else NULL */
+        size_t text_count;
     } about;
+    uint32_t retry_after_s; /* of a refusal: when to come again; 0: that is not said */
 
     /* The transport's. */
     ds__grpc_call *call;

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -57,6 +58,10 @@ static void keep_address(ds__grpc_connection *connection, const struct sockaddr 
     }
 }
 
+static void tell_count(const ds__grpc_server *server) {
+    if (server->options.connections) atomic_store(server->options.connections, server->connection_count);
+}
+
 void ds__grpc_connection_open(ds__grpc_server *server, int fd, const struct sockaddr *address) {
     int one = 1;
     ds__grpc_connection *connection = ds__alloc_zeroed(server->heap, sizeof *connection);
@@ -76,6 +81,7 @@ void ds__grpc_connection_open(ds__grpc_server *server, int fd, const struct sock
     if (connection->next) connection->next->previous = connection;
     server->connections = connection;
     server->connection_count++;
+    tell_count(server);
     if (!ds__grpc_tls_open(connection) || event_add(&connection->readable, NULL) != 0)
         ds__grpc_connection_close(connection);
 }
@@ -106,6 +112,7 @@ void ds__grpc_connection_close(ds__grpc_connection *connection) {
         server->connections = connection->next;
     if (connection->next) connection->next->previous = connection->previous;
     server->connection_count--;
+    tell_count(server);
     ds__free(server->heap, connection, sizeof *connection);
 }
 

@@ -83,10 +83,15 @@ static void add_accepted(nghttp2_nv *pairs, size_t *count) {
     add_pair(pairs, count, "grpc-accept-encoding", DS_STR("identity,deflate,gzip"));
 }
 
-static void add_status(const ds__grpc_call *call, nghttp2_nv *pairs, size_t *count, char number[16], ds__str message) {
-    snprintf(number, 16, "%d", call->code);
-    add_pair(pairs, count, "grpc-status", ds__str_of(number));
+/* numbers: what the pairs' values lie in. */
+static void add_status(const ds__grpc_call *call, nghttp2_nv *pairs, size_t *count, char numbers[2][16],
+                       ds__str message) {
+    snprintf(numbers[0], 16, "%d", call->code);
+    add_pair(pairs, count, "grpc-status", ds__str_of(numbers[0]));
     if (message.size) add_pair(pairs, count, "grpc-message", message);
+    if (!call->retry_after_s) return;
+    snprintf(numbers[1], 16, "%llu", 1000ull * call->retry_after_s);
+    add_pair(pairs, count, "grpc-retry-pushback-ms", ds__str_of(numbers[1]));
 }
 
 static ds__str encoded_sentence(const ds__grpc_call *call, char *out, size_t size) {
@@ -103,11 +108,11 @@ static void add_first_headers(const ds__grpc_call *call, nghttp2_nv *pairs, size
 
 /* The status in the only headers: the call is over before an answer. */
 void ds__grpc_submit_status(ds__grpc_call *call) {
-    char number[16], encoded[ENCODED_SENTENCE];
-    nghttp2_nv pairs[6];
+    char numbers[2][16], encoded[ENCODED_SENTENCE];
+    nghttp2_nv pairs[7];
     size_t count = 0;
     add_first_headers(call, pairs, &count);
-    add_status(call, pairs, &count, number, encoded_sentence(call, encoded, sizeof encoded));
+    add_status(call, pairs, &count, numbers, encoded_sentence(call, encoded, sizeof encoded));
     if (call->encoding == DS__GRPC_UNKNOWN_ENCODING) add_accepted(pairs, &count);
     call->submitted = true;
     if (nghttp2_submit_response(call->connection->session, call->stream, pairs, count, NULL) != 0)
@@ -115,10 +120,10 @@ void ds__grpc_submit_status(ds__grpc_call *call) {
 }
 
 void ds__grpc_submit_trailer(ds__grpc_call *call) {
-    char number[16], encoded[ENCODED_SENTENCE];
-    nghttp2_nv pairs[2];
+    char numbers[2][16], encoded[ENCODED_SENTENCE];
+    nghttp2_nv pairs[3];
     size_t count = 0;
-    add_status(call, pairs, &count, number, encoded_sentence(call, encoded, sizeof encoded));
+    add_status(call, pairs, &count, numbers, encoded_sentence(call, encoded, sizeof encoded));
     if (nghttp2_submit_trailer(call->connection->session, call->stream, pairs, count) != 0)
         call->connection->closing = true;
 }

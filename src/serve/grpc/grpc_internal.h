@@ -76,8 +76,9 @@ struct ds__grpc_call {
     bool finished;  /* nothing but `code` and `sentence` will go out */
     int code;
     char sentence[DS_ERROR_MESSAGE_SIZE];
-    uint64_t out_since_ns; /* since when answers wait; 0: none do */
-    uint64_t out_bytes;    /* taken by the client since then */
+    uint32_t retry_after_s; /* 0: it is not said */
+    uint64_t out_since_ns;  /* since when answers wait; 0: none do */
+    uint64_t out_bytes;     /* taken by the client since then */
 };
 
 struct ds__grpc_connection {

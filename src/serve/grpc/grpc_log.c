@@ -23,7 +23,7 @@ static void put_number(ds__json_writer *json, const char *key, int64_t number) {
     ds__json_put_int(json, number);
 }
 
-/* What the exchange adds: the method's knowledge, sizes and time. No text of the request, whatever the tenant. */
+/* What the exchange adds: the method's knowledge, sizes and time; texts only where the tenant wants them. */
 static void put_exchange(ds__json_writer *json, const ds__grpc_exchange *exchange) {
     put_number(json, "bytes_in", (int64_t)exchange->message.size);
     put_number(json, "bytes_out", (int64_t)exchange->reply.size);
@@ -33,6 +33,12 @@ static void put_exchange(ds__json_writer *json, const ds__grpc_exchange *exchang
     put_text(json, "model", exchange->about.model);
     if (exchange->about.tokens) put_number(json, "tokens", (int64_t)exchange->about.tokens);
     put_text(json, "id", exchange->about.id);
+    if (!exchange->about.texts) return;
+    ds__json_key(json, "text");
+    ds__json_open_array(json);
+    for (size_t i = 0; i < exchange->about.text_count; i++)
+        ds__json_put_string(json, (ds__str){exchange->about.texts[i].data, exchange->about.texts[i].size});
+    ds__json_close_array(json);
 }
 
 void ds__grpc_log(ds__grpc_call *call, const ds__grpc_exchange *exchange, int code) {

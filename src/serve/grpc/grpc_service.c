@@ -22,6 +22,8 @@ const ds__grpc_method *const *ds__grpc_methods(size_t *count) {
 }
 
 void ds__grpc_refuse_code(ds__grpc_exchange *exchange, ds__serve_code code, const ds_error *error) {
+    bool may_retry = code == DS__SERVE_QUEUE_FULL || code == DS__SERVE_UNAVAILABLE; /* as REST's Retry-After */
+    if (may_retry && !exchange->retry_after_s) exchange->retry_after_s = 1;
     ds__grpc_refuse(exchange, ds__serve_grpc_status(code), error->message);
 }
 

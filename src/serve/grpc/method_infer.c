@@ -23,6 +23,15 @@ static bool is_too_large(const ds__serve_request *request, ds_error *error) {
     return true;
 }
 
+/* What a tenant that asks for it finds in the access log. */
+static void keep_texts(ds__grpc_exchange *exchange, const ds__serve_request *request) {
+    for (size_t i = 0; i < request->input_count; i++) {
+        if (!request->inputs[i].texts || !ds__str_is(request->inputs[i].name, "text")) continue;
+        exchange->about.texts = request->inputs[i].texts;
+        exchange->about.text_count = request->inputs[i].elements;
+    }
+}
+
 /* Creates, fills in and submits; `done` follows, or `refused` at once. */
 static void start(ds__grpc_exchange *exchange, void (*done)(ds__serve_request *request),
                   void (*refused)(ds__grpc_exchange *exchange, ds__serve_code code, const ds_error *error)) {
@@ -41,6 +50,7 @@ static void start(ds__grpc_exchange *exchange, void (*done)(ds__serve_request *r
     if (code == DS__SERVE_OK) code = ds__infer_decode(exchange->message, request, &error);
     exchange->about.model = request->model;
     exchange->about.id = request->id;
+    if (code == DS__SERVE_OK && ds__tenant_logs_text(request->tenant)) keep_texts(exchange, request);
     if (code == DS__SERVE_OK) {
         exchange->own = request;
         exchange->cancel = cancel;
@@ -48,9 +58,10 @@ static void start(ds__grpc_exchange *exchange, void (*done)(ds__serve_request *r
         exchange->cancel = NULL;
         code = request->code;
         error = request->error;
+        exchange->retry_after_s = request->retry_after_s;
     }
-    ds__serve_request_release(request);
     refused(exchange, code, &error);
+    ds__serve_request_release(request); /* behind the line in the log */
 }
 
 static void infer_done(ds__serve_request *request) {
@@ -62,14 +73,12 @@ static void infer_done(ds__serve_request *request) {
         ds__buffer answer;
         ds__grpc_answer_init(exchange, &answer);
         encode_answer(request, &answer);
-        ds__serve_request_release(request);
         ds__grpc_reply(exchange, &answer);
-        return;
+    } else {
+        exchange->retry_after_s = request->retry_after_s;
+        ds__grpc_refuse_code(exchange, request->code, &request->error);
     }
-    ds__serve_code code = request->code;
-    ds_error error = request->error;
-    ds__serve_request_release(request);
-    ds__grpc_refuse_code(exchange, code, &error);
+    ds__serve_request_release(request); /* behind the line in the log */
 }
 
 static void infer(ds__grpc_exchange *exchange) { start(exchange, infer_done, ds__grpc_refuse_code); }
@@ -108,10 +117,8 @@ static void stream_done(ds__serve_request *request) {
     exchange->about.tokens = request->tokens;
     if (request->code == DS__SERVE_OK && is_too_large(request, &request->error)) request->code = DS__SERVE_TOO_LARGE;
     if (request->code != DS__SERVE_OK) {
-        ds_error error = request->error;
-        ds__serve_code code = request->code;
+        stream_refused(exchange, request->code, &request->error);
         ds__serve_request_release(request);
-        stream_refused(exchange, code, &error);
         return;
     }
     ds__buffer answer;
@@ -122,8 +129,8 @@ static void stream_done(ds__serve_request *request) {
         put_final(&answer);
         ds__wire_close(&answer, opened);
     }
-    ds__serve_request_release(request);
     ds__grpc_reply(exchange, &answer);
+    ds__serve_request_release(request);
 }
 
 static void stream_infer(ds__grpc_exchange *exchange) { start(exchange, stream_done, stream_refused); }

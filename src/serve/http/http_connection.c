@@ -15,6 +15,7 @@
 #include <event2/event.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -51,6 +52,7 @@ void ds__connection_free(ds__http_connection *c) {
         server->first = c->next;
     if (c->next) c->next->previous = c->previous;
     server->count--;
+    if (!c->metrics_only) atomic_fetch_sub(ds__serve_connections(server->service, DS__SERVE_REST), 1);
     if (c->bev) close_socket(c);
     ds__http_body_deinit(&c->body);
     ds__buffer_deinit(&c->call.out);

@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -58,6 +59,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     if (server->first) server->first->previous = c;
     server->first = c;
     server->count++;
+    if (!c->metrics_only) atomic_fetch_add(ds__serve_connections(server->service, DS__SERVE_REST), 1);
     ds__connection_watch(c);
 }
 
