@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cli/serve_arguments.h"
+#include "serve/foreign_memory.h"
 #include "serve/grpc/grpc.h"
 #include "serve/grpc/grpc_service.h"
 
@@ -111,6 +112,12 @@ static int open_service(server *s) {
     return ds__service_create(s->context, &options, &s->service, &error) == DS_OK ? CLI_DONE : cli_fail_error(&error);
 }
 
+/* libevent's memory is the process's, and so is the heap that it comes from: sockets' buffers count like all else. */
+static ds__heap *event_heap;
+static void *event_alloc(size_t bytes) { return ds__foreign_alloc(event_heap, bytes); }
+static void *event_resize(void *memory, size_t bytes) { return ds__foreign_resize(event_heap, memory, bytes); }
+static void event_release(void *memory) { ds__foreign_free(event_heap, memory); }
+
 static int open_http(server *s) {
     const serve_arguments *a = &s->arguments;
     ds_error error;
@@ -127,6 +134,8 @@ static int open_http(server *s) {
         .header_s = 10,
         .log = write_log,
     };
+    event_heap = ds__service_heap(s->service);
+    event_set_mem_functions(event_alloc, event_resize, event_release);
     s->base = event_base_new();
     if (!s->base) return cli_fail("cannot start the event loop");
     if (ds__outbox_create(s->service, s->base, &s->outbox, &error) != DS_OK ||

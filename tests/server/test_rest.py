@@ -7,6 +7,7 @@ import gzip
 import json
 import math
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -380,7 +381,6 @@ class Protocol(Case):
         self.assertGreater(cancelled(), before)
 
     def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:
-        import socket
         texts = ["Where is my card?"] * 16000
         body = json.dumps({"inputs": [text_input(*texts)], "outputs": [{"name": "embedding"}]}).encode()
         head = b"POST /v2/models/st/infer HTTP/1.%d\r\nHost: t\r\nContent-Length: %d\r\n\r\n"
@@ -607,6 +607,49 @@ class Limits(unittest.TestCase):
         server.wait_for("read again")
         self.assertEqual((ask("key-two").status, ask("key-root").status), (401, 200))
         self.assertEqual(server.stop(), 0)
+
+    def test_what_clients_make_wait_in_buffers_counts(self) -> None:
+        limit, size, ahead = 64 << 20, 12 << 20, 240 << 10
+        server = self.start("--enable-test-models", "--memory-limit", limit)
+        head = json.dumps({"inputs": [{"name": "A", "shape": [size], "datatype": "UINT8", "parameters": {"binary_data_size": size}}],
+                           "parameters": {"binary_data_output": True}}).encode()
+        large = (b"POST /v2/models/identity/infer HTTP/1.1\r\nHost: t\r\nInference-Header-Content-Length: %d\r\n"
+                 b"Content-Length: %d\r\n\r\n" % (len(head), len(head) + size) + head + bytes(size))
+        next_one = b"POST /v2/models/identity/infer HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % ahead + b" " * ahead
+
+        def held() -> float:
+            return server.metric("allocated_bytes")
+        before = held()
+        with server.connect() as c:  # an answer that nobody reads, and a request that waits behind it
+            c.send(large)
+            until(lambda: server.metric("tenant_requests_total") == 1 and server.metric("tenant_running") == 0, "it is answered")
+            until(lambda: held() == held(), "the sockets are full")
+            answered = held()
+            c.send(next_one)
+            until(lambda: held() > answered + ahead / 2, "what is sent ahead counts")
+        until(lambda: held() < before + ahead, "nothing of it is kept")
+        many = [server.connect() for _ in range(60)]
+        for c in many:  # together far more than there is: who finds no room is refused, or loses the connection
+            c.socket.setblocking(False)
+            try:
+                for at in range(0, size, 1 << 20):
+                    c.socket.send(large[at:at + (1 << 20)])
+            except (BlockingIOError, ConnectionResetError, BrokenPipeError):
+                pass
+        until(lambda: self.metric_or(server, "allocated_bytes", 0) > limit / 4, "memory is taken")
+        self.assertLessEqual(self.metric_or(server, "allocated_bytes", 0), limit)
+        for c in many:
+            c.close()
+        until(lambda: self.metric_or(server, "allocated_bytes", limit) < before + ahead, "it is given back")
+        self.assertEqual(server.ask("GET", "/v2/health/ready").status, 200)
+        self.assertEqual(server.stop(), 0)
+
+    def metric_or(self, server: Server, name: str, otherwise: float) -> float:
+        """A server without memory may have none for the page either."""
+        try:
+            return server.metric(name)
+        except (EOFError, ConnectionResetError, BrokenPipeError):
+            return otherwise
 
     def test_a_full_queue_is_429_with_retry_after(self) -> None:
         import threading

@@ -4,6 +4,7 @@
  * that are cheap to send and bring nothing (credit grows with time and with real requests), resets of streams, and the
  * bytes that one block of headers takes on the wire. */
 #include "base/clock.h"
+#include "serve/foreign_memory.h"
 #include "serve/grpc/grpc_internal.h"
 
 enum {
@@ -144,9 +145,11 @@ static bool open_session(ds__grpc_connection *connection) {
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, DS__GRPC_MAX_HEADER},
     };
     ds__grpc_server *server = connection->server;
+    nghttp2_mem memory = ds__foreign_nghttp2(server->heap); /* copied */
     connection->frame_credit = FRAME_CREDIT;
     connection->reset_credit = RESET_CREDIT;
-    return nghttp2_session_server_new2(&connection->session, server->callbacks, connection, server->h2_options) == 0 &&
+    return nghttp2_session_server_new3(&connection->session, server->callbacks, connection, server->h2_options,
+                                       &memory) == 0 &&
            nghttp2_submit_settings(connection->session, NGHTTP2_FLAG_NONE, settings,
                                    sizeof settings / sizeof *settings) == 0 &&
            nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0,

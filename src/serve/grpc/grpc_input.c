@@ -5,10 +5,15 @@
 #include "serve/grpc/grpc_internal.h"
 
 #include "base/clock.h"
+#include "serve/foreign_memory.h"
 
 enum { FIRST_STEP = 64 * 1024, SMALLEST_COMPRESSED = 1024 };
 
-static z_stream *stream_create(ds__heap *heap) { return ds__alloc_zeroed(heap, sizeof(z_stream)); }
+static z_stream *stream_create(ds__heap *heap) {
+    z_stream *stream = ds__alloc_zeroed(heap, sizeof *stream);
+    if (stream) ds__foreign_zlib(heap, stream);
+    return stream;
+}
 
 void ds__grpc_input_reset(ds__grpc_call *call) {
     ds__grpc_input *input = &call->input;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "serve/foreign_memory.h"
 
 enum { KEPT_BYTES = 64 * 1024, MAX_TRAILER_BYTES = 8 * 1024 };
 
@@ -63,6 +64,7 @@ int ds__http_body_start(ds__http_body *body, const ds__http_head *head, size_t l
     if (!is_gzip && !ds__http_name_is(encoding, "deflate"))
         return refuse(error, 415, "Content-Encoding is something other than gzip, deflate or identity");
     body->inflate = (z_stream){0};
+    ds__foreign_zlib(body->bytes.heap, &body->inflate);
     body->inflate_ended = false;
     if (inflateInit2(&body->inflate, is_gzip ? 15 + 16 : 15) != Z_OK)
         return refuse(error, 503, "no memory is left to decompress the body");
