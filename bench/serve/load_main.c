@@ -125,8 +125,8 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
 static const char about[] =
     "Puts an inference server under load and says what came back.\v"
     "  load --protocol rest --port 8000 --model minilm --texts dev.tsv --verify\n"
-    "  load --protocol grpc --port 8001 --model minilm --texts dev.tsv --requests 1000000\n"
-    "  load --protocol openai --port 8000 --model minilm --texts dev.tsv --rate 200 --seconds 60 --json\n\n"
+    "  load --protocol grpc --port 8001 --model minilm --texts dev.tsv --json\n"
+    "  load --protocol openai --port 8000 --model m --texts dev.tsv --rate 200\n\n"
     "SIGINT and SIGTERM end it early, with its report. Exit codes: 0 done, 1 failed (nobody listens, no good answer, a "
     "wrong one), 2 wrong usage.";
 
@@ -197,6 +197,7 @@ int main(int argc, char **argv) {
     if (o->verify) {
         build_requests(&l, 1);
         load_learn(&l);
+        fprintf(stderr, "load: %zu texts asked for alone, %zu different vectors\n", l.text_count, l.different);
     }
     if (!o->verify || o->texts_per_request != 1) build_requests(&l, o->texts_per_request);
     load_run(&l);

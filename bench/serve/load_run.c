@@ -33,7 +33,7 @@ typedef struct run {
     ds__random random;
     size_t turn; /* whose request is next */
     uint64_t start_ns, end_ns, due_ns, most, last_ns, ids;
-    size_t shown_wrong;
+    size_t shown_wrong, shown_broken;
     bool shown_status[LOAD_STATUSES];
 } run;
 
@@ -220,8 +220,9 @@ static bool take(run *r, load_connection *c) {
         size_t used = 0;
         const int result = protocol->take(c, &answer, &used);
         if (result < 0 || (result == 1 && c->state != LOAD_BUSY)) {
-            fprintf(stderr, "load: a connection is given up: %.*s\n",
-                    DS_STR_ARG(result < 0 ? answer.sentence : DS_STR("an answer that nobody asked for")));
+            if (r->shown_broken++ < SHOWN)
+                fprintf(stderr, "load: a connection is given up: %.*s\n",
+                        DS_STR_ARG(result < 0 ? answer.sentence : DS_STR("an answer that nobody asked for")));
             shut(r, c, true);
             return false;
         }
@@ -345,7 +346,7 @@ static void loop(run *r) {
            (!r->most || r->l->counts.sent + r->l->counts.unsent < r->most);
          next_arrival(r))
         r->l->counts.unsent++;
-    r->l->counts.seconds = (double)(r->last_ns - r->start_ns) * 1e-9;
+    r->l->counts.seconds = (double)((r->last_ns ? r->last_ns : ds__clock_ns()) - r->start_ns) * 1e-9;
 }
 
 /* A server that is not there is told at once. */
@@ -372,7 +373,7 @@ static void run_all(run *r) {
         ds__buffer_init(&c->out, &load_heap);
     }
     r->down = r->connection_count;
-    r->start_ns = r->last_ns = r->due_ns = ds__clock_ns();
+    r->start_ns = r->due_ns = ds__clock_ns();
     r->end_ns = r->learns ? UINT64_MAX : r->start_ns + (uint64_t)(r->l->options.seconds * (double)SECOND);
     r->ids = (uint64_t)getpid() << 40 | (uint64_t)r->learns << 39;
     if (is_open_loop(r)) next_arrival(r);
