@@ -18,7 +18,7 @@
 #include "bench/serve/load.h"
 
 enum { EVENTS = 256, READ = 1 << 16, SHOWN = 5 };
-static const uint64_t SECOND = 1000000000, RETRY = 20000000, DRAIN_S = 30;
+static const uint64_t SECOND = 1000000000, RETRY = 20000000, OPEN_S = 5, DRAIN_S = 30;
 
 static volatile sig_atomic_t interrupted;
 static void on_signal(int number) { interrupted = number; }
@@ -359,6 +359,19 @@ static void knock(int port) {
     close(fd);
 }
 
+/* The clock begins when all connections are open, or have had their time for it. */
+static void begin(run *r) {
+    const uint64_t until = ds__clock_ns() + OPEN_S * SECOND;
+    r->end_ns = r->due_ns = UINT64_MAX;
+    for (uint64_t now; !interrupted && r->idle_count < r->connection_count && (now = ds__clock_ns()) < until;) {
+        reopen(r, now);
+        wait_for_events(r, now);
+    }
+    r->start_ns = r->due_ns = ds__clock_ns();
+    if (!r->learns) r->end_ns = r->start_ns + (uint64_t)(r->l->options.seconds * (double)SECOND);
+    if (is_open_loop(r)) next_arrival(r);
+}
+
 static void run_all(run *r) {
     load_connection **idle = ds__alloc(&load_heap, r->connection_count * sizeof *idle);
     r->connections = ds__alloc_zeroed(&load_heap, r->connection_count * sizeof *r->connections);
@@ -373,10 +386,8 @@ static void run_all(run *r) {
         ds__buffer_init(&c->out, &load_heap);
     }
     r->down = r->connection_count;
-    r->start_ns = r->due_ns = ds__clock_ns();
-    r->end_ns = r->learns ? UINT64_MAX : r->start_ns + (uint64_t)(r->l->options.seconds * (double)SECOND);
     r->ids = (uint64_t)getpid() << 40 | (uint64_t)r->learns << 39;
-    if (is_open_loop(r)) next_arrival(r);
+    begin(r);
     loop(r);
     for (size_t i = 0; i < r->connection_count; i++) {
         load_connection *c = &r->connections[i];
