@@ -79,8 +79,8 @@ typedef struct load_protocol {
     int good; /* the status */
     bool has_deadline;
     bool is_listed; /* vectors stand in JSON, one behind the other; else they are bytes of one length */
-    /* The request for these texts. */
-    void (*build)(const load_options *options, const load_text *texts, load_request *out);
+    /* Appends the request for these texts to `out`, and says where its id is. */
+    void (*build)(const load_options *options, const load_text *texts, load_request *request, ds__buffer *out);
     /* A connection is open; NULL: nothing to say. */
     void (*open)(load_connection *connection);
     void (*close)(load_connection *connection);
@@ -115,6 +115,7 @@ typedef struct load_counts {
 
 typedef struct load {
     load_options options;
+    ds__arena arena; /* texts and requests */
     load_text *texts;
     size_t text_count, different; /* different: vectors; 0: not known */
     load_request *requests;

@@ -44,39 +44,36 @@ static void put_truncate(ds__buffer *out) {
 }
 
 /* A ModelInferRequest behind the five bytes that gRPC puts before a message. */
-static void build(const load_options *options, const load_text *texts, load_request *request) {
-    ds__buffer out;
+static void build(const load_options *options, const load_text *texts, load_request *request, ds__buffer *out) {
     const int64_t shape = (int64_t)request->count;
     size_t size = 0;
     char prefix[PREFIX] = {0};
-    ds__buffer_init(&out, &load_heap);
-    ds__buffer_append(&out, prefix, PREFIX);
-    ds__wire_put_text(&out, 1, options->model);
-    ds__wire_put_text(&out, 3, "0000000000000000");
-    request->id_at = out.size - LOAD_ID_BYTES;
-    put_truncate(&out);
-    size_t tensor = ds__wire_open(&out, 5);
-    ds__wire_put_text(&out, 1, "text");
-    ds__wire_put_text(&out, 2, "BYTES");
-    ds__wire_put_i64s(&out, 3, &shape, 1);
-    ds__wire_close(&out, tensor);
-    tensor = ds__wire_open(&out, 6);
-    ds__wire_put_text(&out, 1, options->output);
-    ds__wire_close(&out, tensor);
+    ds__buffer_append(out, prefix, PREFIX);
+    ds__wire_put_text(out, 1, options->model);
+    ds__wire_put_text(out, 3, "0000000000000000");
+    request->id_at = out->size - LOAD_ID_BYTES;
+    put_truncate(out);
+    size_t tensor = ds__wire_open(out, 5);
+    ds__wire_put_text(out, 1, "text");
+    ds__wire_put_text(out, 2, "BYTES");
+    ds__wire_put_i64s(out, 3, &shape, 1);
+    ds__wire_close(out, tensor);
+    tensor = ds__wire_open(out, 6);
+    ds__wire_put_text(out, 1, options->output);
+    ds__wire_close(out, tensor);
     for (size_t i = 0; i < request->count; i++) size += 4 + texts[i].text.size;
-    ds__wire_put_head(&out, 7, size);
+    ds__wire_put_head(out, 7, size);
     for (size_t i = 0; i < request->count; i++) {
         const uint32_t length = (uint32_t)texts[i].text.size; /* little endian, as the machines we run on */
-        ds__buffer_append(&out, &length, sizeof length);
-        ds__buffer_append(&out, texts[i].text.data, texts[i].text.size);
+        ds__buffer_append(out, &length, sizeof length);
+        ds__buffer_append(out, texts[i].text.data, texts[i].text.size);
     }
-    load_is_whole(&out);
-    if (out.size > MAX_FRAME)
+    load_is_whole(out);
+    if (out->size > MAX_FRAME)
         load_die("the request for text %zu has %zu bytes, and over gRPC at most %d are sent here, one frame; use "
                  "shorter texts or a smaller --texts-per-request",
-                 request->first + 1, out.size, MAX_FRAME);
-    put_u32(out.data + 1, (uint32_t)(out.size - PREFIX));
-    request->bytes = ds__buffer_str(&out); /* for the program's life */
+                 request->first + 1, out->size, MAX_FRAME);
+    put_u32(out->data + 1, (uint32_t)(out->size - PREFIX));
 }
 
 /* A literal that the server's table takes up. name: NULL where `index` has it in the static table. */

@@ -16,39 +16,36 @@ static void put_texts(ds__json_writer *json, const load_text *texts, size_t coun
     ds__json_close_array(json);
 }
 
-/* The head in front of the body; out->id_at is an offset in the body until then. */
-static void finish(const load_options *options, const char *path, ds__buffer *body, load_request *out) {
-    ds__buffer all;
-    ds__buffer_init(&all, &load_heap);
-    ds__buffer_printf(&all, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n", path,
+/* The head, then the body; request->id_at is an offset in the body until then. */
+static void finish(const load_options *options, const char *path, ds__buffer *body, load_request *request,
+                   ds__buffer *out) {
+    ds__buffer_printf(out, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n", path,
                       options->port);
-    ds__buffer_printf(&all, "Content-Length: %zu\r\n\r\n", body->size);
-    if (out->id_at) out->id_at += all.size;
-    ds__buffer_append(&all, body->data, body->size);
+    ds__buffer_printf(out, "Content-Length: %zu\r\n\r\n", body->size);
+    if (request->id_at) request->id_at += out->size;
     load_is_whole(body);
-    load_is_whole(&all);
+    ds__buffer_append(out, body->data, body->size);
     ds__buffer_deinit(body);
-    out->bytes = ds__buffer_str(&all); /* for the program's life */
 }
 
-static void build_rest(const load_options *options, const load_text *texts, load_request *out) {
+static void build_rest(const load_options *options, const load_text *texts, load_request *request, ds__buffer *out) {
     ds__buffer body;
     ds__buffer_init(&body, &load_heap);
     ds__json_writer json = {&body, false};
     ds__buffer_printf(&body, "{\"id\":\"%s\",\"parameters\":{\"truncate\":true", placeholder);
-    out->id_at = sizeof "{\"id\":\"" - 1;
+    request->id_at = sizeof "{\"id\":\"" - 1;
     if (options->deadline_ms) ds__buffer_printf(&body, ",\"timeout\":%lld", (long long)options->deadline_ms * 1000);
-    ds__buffer_printf(&body,
-                      "},\"inputs\":[{\"name\":\"text\",\"shape\":[%zu],\"datatype\":\"BYTES\",\"data\":", out->count);
-    put_texts(&json, texts, out->count);
+    ds__buffer_printf(
+        &body, "},\"inputs\":[{\"name\":\"text\",\"shape\":[%zu],\"datatype\":\"BYTES\",\"data\":", request->count);
+    put_texts(&json, texts, request->count);
     ds__buffer_printf(&body, "}],\"outputs\":[{\"name\":\"%s\",\"parameters\":{\"binary_data\":true}}]}",
                       options->output);
     char path[512];
     snprintf(path, sizeof path, "/v2/models/%s/infer", options->model);
-    finish(options, path, &body, out);
+    finish(options, path, &body, request, out);
 }
 
-static void build_openai(const load_options *options, const load_text *texts, load_request *out) {
+static void build_openai(const load_options *options, const load_text *texts, load_request *request, ds__buffer *out) {
     ds__buffer body;
     ds__buffer_init(&body, &load_heap);
     ds__json_writer json = {&body, false};
@@ -56,12 +53,12 @@ static void build_openai(const load_options *options, const load_text *texts, lo
     ds__json_put_string(&json, ds__str_of(options->model));
     json.needs_comma = false;
     ds__buffer_text(&body, ",\"encoding_format\":\"base64\",\"truncate\":true,\"input\":");
-    if (out->count == 1)
+    if (request->count == 1)
         ds__json_put_string(&json, texts->text);
     else
-        put_texts(&json, texts, out->count);
+        put_texts(&json, texts, request->count);
     ds__buffer_text(&body, "}");
-    finish(options, "/v1/embeddings", &body, out);
+    finish(options, "/v1/embeddings", &body, request, out);
 }
 
 static void send_http(const load_options *options, load_connection *connection) {

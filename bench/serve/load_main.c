@@ -132,7 +132,7 @@ static const char about[] =
 
 /* ---- texts and requests ---- */
 
-static void read_texts(load *l, ds__arena *arena) {
+static void read_texts(load *l) {
     const ds__str path = ds__str_of(l->options.texts);
     const ds__table_format format = ds__str_ends(path, DS_STR(".csv"))   ? DS__TABLE_COMMA
                                     : ds__str_ends(path, DS_STR(".tsv")) ? DS__TABLE_TAB
@@ -148,7 +148,7 @@ static void read_texts(load *l, ds__arena *arena) {
         if (ds__table_next(table, &text, &pair, &end, &error) != DS_OK) load_die("%s", error.message);
         if (end) break;
         if (!text.size) continue;
-        text = ds__arena_copy(arena, text);
+        text = ds__arena_copy(&l->arena, text);
         if (!text.data || !ds__grow(&load_heap, (void **)&l->texts, &capacity, l->text_count + 1, sizeof *l->texts))
             load_die("out of memory");
         l->texts[l->text_count++] = (load_text){text, 0};
@@ -163,14 +163,21 @@ static void build_requests(load *l, size_t texts_per_request) {
         load_die("%s has %zu texts, and --texts-per-request is %zu", l->options.texts, l->text_count,
                  texts_per_request);
     l->request_count = l->text_count / texts_per_request;
-    l->requests = ds__alloc_zeroed(&load_heap, l->request_count * sizeof *l->requests);
+    l->requests = ds__arena_zeroed(&l->arena, l->request_count * sizeof *l->requests);
     if (!l->requests) load_die("out of memory");
+    ds__buffer bytes;
+    ds__buffer_init(&bytes, &load_heap);
     for (size_t i = 0; i < l->request_count; i++) {
         load_request *request = &l->requests[i];
         request->first = i * texts_per_request;
         request->count = texts_per_request;
-        l->options.protocol->build(&l->options, l->texts + request->first, request);
+        ds__buffer_clear(&bytes);
+        l->options.protocol->build(&l->options, l->texts + request->first, request, &bytes);
+        load_is_whole(&bytes);
+        request->bytes = ds__arena_copy(&l->arena, ds__buffer_str(&bytes));
+        if (!request->bytes.data) load_die("out of memory");
     }
+    ds__buffer_deinit(&bytes);
 }
 
 static void raise_descriptors(size_t connections) {
@@ -186,14 +193,13 @@ int main(int argc, char **argv) {
     static load l = {.options = {.connections = 64, .texts_per_request = 1, .output = "embedding", .seed = 1}};
     const struct argp argp = {option_list, parse, NULL, about, NULL, NULL, NULL};
     load_options *o = &l.options;
-    ds__arena arena;
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, o);
     if (!o->seconds) o->seconds = o->requests ? 1e6 : 10;
     ds__heap_init(&load_heap, NULL, 0);
-    ds__arena_init(&arena, &load_heap, 1 << 20);
+    ds__arena_init(&l.arena, &load_heap, 1 << 20);
     raise_descriptors(o->connections);
-    read_texts(&l, &arena);
+    read_texts(&l);
     if (o->verify) {
         build_requests(&l, 1);
         load_learn(&l);

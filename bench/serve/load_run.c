@@ -437,6 +437,7 @@ void load_learn(load *l) {
             "of %zu texts asked for alone, %llu have a good answer and %llu a wrong one; every text needs a good one",
             l->request_count, (unsigned long long)l->counts.ok, (unsigned long long)l->counts.wrong);
     l->different = count_different(l);
+    ds__free(&load_heap, l->counts.ok_by_second, l->counts.second_capacity * sizeof *l->counts.ok_by_second);
     l->counts = (load_counts){0};
 }
 

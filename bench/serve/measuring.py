@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = ROOT / "tests" / "data" / "models" / "st_mean"
-WAIT_S = 120
+WAIT_S, LEARN_S = 120, 1800
 WORDS = ("card", "transfer", "rate", "refund", "top-up", "lost", "pending", "fee", "exchange", "where", "why", "my", "is", "the",
          "account", "payment", "Oslo", "new", "charged", "twice", "please", "stolen")
 
@@ -103,7 +103,8 @@ class Load:
 
     def wait_until_learnt(self) -> None:
         """With --verify: every text has been asked for alone, and the load begins."""
-        until(lambda: "asked for alone, " in self.said or self.process.poll() is not None, "the load has asked for every text")
+        until(lambda: "asked for alone, " in self.said or self.process.poll() is not None, "the load has asked for every text",
+              LEARN_S)
 
     def result(self, stop: bool = False) -> dict:
         if stop and self.process.poll() is None:

@@ -6,15 +6,15 @@ the server is killed.
 
 Clients that are killed, that close one half, that send a byte now and then; idle connections; damaged HTTP/2 frames, floods of
 CONTINUATION and RST_STREAM; folders renamed away and into place, then loaded; kill -9 and a start on the same ports; an
-access log on a full disk (/dev/full).  Kills come in the first half; memory and descriptors are compared between the time
-after the last of them and the end, when all clients have left.
+access log on a full disk (/dev/full).  Kills come in the first half; resident memory is compared between the time after the
+last of them and the end, descriptors with a new server's when all clients have left.
 
 The verdict is good if the server never ended by itself, no answer was wrong (a vector's bits, a request's id), nothing but
 kills cost an answer, descriptors came back, memory grew by at most --growth-mb, and SIGTERM ended with 0.
 """
 import argparse
 import json
-import os
+import math
 import random
 import resource
 import shutil
@@ -59,6 +59,7 @@ class Soak:
         self.faults: list[str] = []
         self.ends = threading.Event()
         self.idle: list[socket.socket] = []
+        self.loads: dict[str, Load] = {}
         self.server = self.start()
 
     def start(self, http: int = 0, grpc: int = 0) -> Server:
@@ -180,12 +181,15 @@ class Soak:
                 self.fault(f"{name}: {error!r}")
                 self.ends.wait(1)
 
-    def watch(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
+    def watch(self, seconds: float) -> float:
+        """The least resident memory of this time: a version that is being loaded is beside the others for a while."""
+        end, least = time.monotonic() + seconds, math.inf
         while time.monotonic() < end:
             if not self.server.runs:
                 raise RuntimeError(f"the server has ended with {self.server.process.returncode}: {self.server.said[-2000:]}")
+            least = min(least, self.server.memory_mb()["VmRSS"])
             time.sleep(0.05)
+        return least
 
     def kill(self) -> None:
         self.server.stop(signal.SIGKILL)
@@ -197,11 +201,10 @@ class Soak:
 
     def run(self) -> dict:
         seconds, kills = 60 * self.options.minutes, self.options.kills
-        loads = {}
         for protocol in ("rest", "grpc"):
-            loads[protocol] = Load(self.options.load, protocol, self.server, "m", self.texts, "--verify", "--seconds", 10**6,
-                                   "--connections", CONNECTIONS)
-            loads[protocol].wait_until_learnt()
+            self.loads[protocol] = Load(self.options.load, protocol, self.server, "m", self.texts, "--verify", "--seconds",
+                                        10**6, "--connections", CONNECTIONS)
+            self.loads[protocol].wait_until_learnt()
         clients = (self.killed_client, self.half_closed_client, self.slow_client, self.idle_clients, self.damaged_frames,
                    self.continuation_flood, self.reset_flood)
         threads = [threading.Thread(target=self.repeat, args=(what, i)) for i, what in enumerate(clients)]
@@ -214,24 +217,23 @@ class Soak:
             replacing = threading.Thread(target=self.repeat, args=(self.replaced_folder, 99))
             replacing.start()
             threads.append(replacing)
-            self.watch(seconds / 8)  # the heap's high water has come
-            before = self.server.memory_mb()["VmRSS"]
-            self.watch(seconds * 3 / 8)
+            begin = self.watch(seconds / 8)
+            self.watch(seconds / 4)
+            end = self.watch(seconds / 8)
         finally:
             self.ends.set()
             for thread in threads:
                 thread.join()
             for client in self.idle:
                 client.close()
-            reports = {protocol: load.result(stop=True) for protocol, load in loads.items()}
-        return self.judge(reports, before)
+            reports = {protocol: load.result(stop=True) for protocol, load in self.loads.items()}
+        return self.judge(reports, begin, end)
 
-    def judge(self, reports: dict[str, dict], before: float) -> dict:
+    def judge(self, reports: dict[str, dict], begin: float, end: float) -> dict:
         server = self.server
-        after = server.memory_mb()
-        quiet = Server(self.options.program, "--model-repository", self.repository)  # what it has without clients
+        memory = server.memory_mb()
+        quiet = Server(self.options.program, "--model-repository", self.repository)
         try:
-            # The loaded files differ by what is mapped: versions are kept for a rollback.
             until(lambda: server.descriptors() <= quiet.descriptors() + 2, "descriptors come back")
         except TimeoutError:
             self.fault(f"{server.descriptors()} descriptors are open without clients, {quiet.descriptors()} in a new server")
@@ -250,15 +252,15 @@ class Soak:
             if report["lost"] > CONNECTIONS * self.options.kills:
                 self.fault(f"{report['lost']} requests over {protocol} were lost, at most {CONNECTIONS} a kill are due")
         limit = self.options.growth_mb
-        if limit is not None and after["VmRSS"] - before > limit:
-            self.fault(f"resident memory grew from {before:.1f} to {after['VmRSS']:.1f} MB, by more than {limit} MB")
+        if limit is not None and end - begin > limit:
+            self.fault(f"resident memory grew from {begin:.1f} to {end:.1f} MB, by more than {limit} MB")
         code = server.stop()
         if code != 0:
             self.fault(f"SIGTERM ended the server with {code}: {server.said[-2000:]}")
         if "Sanitizer" in server.said:
             self.fault(server.said[-4000:])
-        return {"good": not self.faults, "faults": self.faults[:20], "clients": dict(self.counts), "rss_mb": [before, after["VmRSS"]],
-                "peak_mb": after["VmHWM"], "descriptors": descriptors, "loads": reports}
+        return {"good": not self.faults, "faults": self.faults[:20], "clients": dict(self.counts), "rss_mb": [begin, end, memory["VmRSS"]],
+                "peak_mb": memory["VmHWM"], "descriptors": descriptors, "loads": reports}
 
 
 def soak(options: argparse.Namespace) -> dict:
@@ -268,6 +270,8 @@ def soak(options: argparse.Namespace) -> dict:
             return made.run()
         finally:
             made.server.stop(signal.SIGKILL)
+            for load in made.loads.values():
+                load.process.kill()
 
 
 def show(result: dict) -> None:
@@ -275,7 +279,8 @@ def show(result: dict) -> None:
     print_table([("load", *keys, "p99 ms")] + [(name, *(r[k] for k in keys), r["latency_ms"]["p99"])
                                                for name, r in result["loads"].items()])
     print_table([("clients", "times"), *sorted(result["clients"].items())])
-    print(f"resident {result['rss_mb'][0]:.1f} MB, at the end {result['rss_mb'][1]:.1f} MB, peak {result['peak_mb']:.1f} MB; "
+    begin, end, alone = result["rss_mb"]
+    print(f"resident {begin:.1f} MB, {end:.1f} MB at the end, {alone:.1f} MB without clients, peak {result['peak_mb']:.1f} MB; "
           f"{result['descriptors']} descriptors at the end")
     for fault in result["faults"]:
         print(f"fault: {fault}")
