@@ -1,5 +1,6 @@
 /* deepseek serve: models behind sockets, until a signal says stop. */
 #include <event2/event.h>
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "serve/grpc/grpc.h"
 #include "serve/grpc/grpc_service.h"
 
-enum { TICK_MS = 100, MAX_BODY = 128 << 20, DESCRIPTORS_KEPT = 64 };
+enum { TICK_MS = 100, MAX_BODY = 128 << 20, DESCRIPTORS_KEPT = 64, OWN_PAGES = 256 << 10 };
 
 typedef struct server {
     serve_arguments arguments;
@@ -228,6 +229,7 @@ static void close_all(server *s) {
 int cli_serve(int argc, char **argv) {
     static server s;
     serve_parse(&s.arguments, argc, argv);
+    mallopt(M_MMAP_THRESHOLD, OWN_PAGES); /* a version's weights go back to the system when it does */
     int code = open_service(&s);
     if (code == CLI_DONE) code = s.arguments.check ? check(&s) : open_http(&s);
     if (code == CLI_DONE && !s.arguments.check) code = open_grpc(&s);
