@@ -342,11 +342,10 @@ static void loop(run *r) {
         wait_for_events(r, now);
     }
     r->l->counts.lost += r->busy; /* without an answer in all that time */
-    for (; is_open_loop(r) && !interrupted && r->due_ns < r->end_ns &&
-           (!r->most || r->l->counts.sent + r->l->counts.unsent < r->most);
-         next_arrival(r))
-        r->l->counts.unsent++;
     r->l->counts.seconds = (double)((r->last_ns ? r->last_ns : ds__clock_ns()) - r->start_ns) * 1e-9;
+    if (!is_open_loop(r)) return;
+    const uint64_t most = r->most ? r->most - r->l->counts.sent : UINT64_MAX, end = min_u64(r->end_ns, done_ns);
+    for (; r->due_ns < end && r->l->counts.unsent < most; next_arrival(r)) r->l->counts.unsent++;
 }
 
 /* A server that is not there is told at once. */
