@@ -18,7 +18,7 @@
 #include "bench/serve/load.h"
 
 enum { EVENTS = 256, READ = 1 << 16, SHOWN = 5 };
-static const uint64_t SECOND = 1000000000, RETRY = 20000000, OPEN_S = 5, DRAIN_S = 30;
+static const uint64_t SECOND = 1000000000, RETRY = 20000000, OPEN_S = 5, DRAIN_S = 120;
 
 static volatile sig_atomic_t interrupted;
 static void on_signal(int number) { interrupted = number; }
