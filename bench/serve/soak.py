@@ -47,6 +47,19 @@ CALL = b"\x83\x86" + literal(b":path", b"/inference.GRPCInferenceService/ModelIn
     b":authority", b"soak") + literal(b"content-type", b"application/grpc") + literal(b"te", b"trailers")
 
 
+def lasting_port() -> int:
+    """A free port that the kernel gives to nobody who connects: while the server is down, a client could get it, and stay."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    while True:
+        port = random.randrange(first // 2, first)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
 class Soak:
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.options, self.folder = options, folder
@@ -59,9 +72,9 @@ class Soak:
         self.ends = threading.Event()
         self.idle: list[socket.socket] = []
         self.loads: dict[str, Load] = {}
-        self.server = self.start()
+        self.server = self.start(lasting_port(), lasting_port())
 
-    def start(self, http: int = 0, grpc: int = 0) -> Server:
+    def start(self, http: int, grpc: int) -> Server:
         return Server(self.options.program, "--model-repository", self.repository, http=http, grpc=grpc, log="/dev/full")
 
     def count(self, what: str, by: int = 1) -> None:
@@ -250,7 +263,8 @@ class Soak:
             if report["status"].get(starting) and not self.options.kills:
                 self.fault(f"{report['status'][starting]} answers over {protocol} say that the model is not there")
             if report["lost"] > CONNECTIONS * self.options.kills:
-                self.fault(f"{report['lost']} requests over {protocol} were lost, at most {CONNECTIONS} a kill are due")
+                self.fault(f"{report['lost']} requests over {protocol} were lost, at most {CONNECTIONS} a kill are due; "
+                           f"{self.loads[protocol].said[-500:]}")
         code = server.stop()
         if code != 0:
             self.fault(f"SIGTERM ended the server with {code}: {server.said[-2000:]}")
@@ -290,7 +304,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--idle", type=int, default=10000, help="idle connections (10000), as far as descriptors allow")
     parser.add_argument("--kills", type=int, default=3, help="kill -9 and start again, so often (3)")
-    parser.add_argument("--growth-mb", type=float, default=32, help="as much more memory than a new server may stay resident (32)")
+    parser.add_argument("--growth-mb", type=float, default=64, help="as much more memory than a new server may stay resident (64)")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
