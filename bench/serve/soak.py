@@ -31,6 +31,7 @@ from pathlib import Path
 from measuring import Load, Server, add_arguments, print_table, until, write_texts
 
 CONNECTIONS = 16  # of each of the two loads
+LOST_A_KILL = 2 * CONNECTIONS  # what was asked, and once more what was sent into a connection that the kill cuts, too
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOOD = 20000  # frames; the server ends it long before
 
@@ -262,8 +263,8 @@ class Soak:
                 self.fault(f"answers over {protocol} by status: {others}")
             if report["status"].get(starting) and not self.options.kills:
                 self.fault(f"{report['status'][starting]} answers over {protocol} say that the model is not there")
-            if report["lost"] > CONNECTIONS * self.options.kills:
-                self.fault(f"{report['lost']} requests over {protocol} were lost, at most {CONNECTIONS} a kill are due; "
+            if report["lost"] > LOST_A_KILL * self.options.kills:
+                self.fault(f"{report['lost']} requests over {protocol} were lost, at most {LOST_A_KILL} a kill are due; "
                            f"{self.loads[protocol].said[-500:]}")
         code = server.stop()
         if code != 0:
