@@ -96,7 +96,7 @@ extern const load_protocol load_rest, load_openai, load_grpc;
 enum { LOAD_FRACTION_BITS = 7, LOAD_BUCKETS = 64 << LOAD_FRACTION_BITS };
 /* Times in ns, to within 1 %. */
 typedef struct load_histogram {
-    uint64_t counts[LOAD_BUCKETS], total, max;
+    uint64_t counts[LOAD_BUCKETS], total, max, sum;
 } load_histogram;
 void load_histogram_add(load_histogram *histogram, uint64_t ns);
 /* In ms; 0 without any. */

@@ -21,6 +21,7 @@ static uint64_t longest_of(size_t bucket) {
 void load_histogram_add(load_histogram *histogram, uint64_t ns) {
     histogram->counts[bucket_of(ns)]++;
     histogram->total++;
+    histogram->sum += ns;
     if (ns > histogram->max) histogram->max = ns;
 }
 
@@ -51,6 +52,8 @@ static void put_percentiles(ds__json_writer *json, const char *key, const load_h
                             const percentile *list, size_t count) {
     ds__json_key(json, key);
     ds__json_open_object(json);
+    ds__json_key(json, "mean");
+    ds__json_put_fixed(json, histogram->total ? (double)histogram->sum * 1e-6 / (double)histogram->total : 0, 4);
     for (size_t i = 0; i < count; i++) {
         ds__json_key(json, list[i].name);
         ds__json_put_fixed(json, load_percentile(histogram, list[i].percent), 3);

@@ -31,7 +31,9 @@ from pathlib import Path
 from measuring import Load, Server, add_arguments, print_table, until, write_texts
 
 CONNECTIONS = 16  # of each of the two loads
-LOST_A_KILL = 2 * CONNECTIONS  # what was asked, and once more what was sent into a connection that the kill cuts, too
+# Linux closes a dying process's sockets one after the other and its listener, the oldest, last: who has lost a connection may
+# connect once more, ask, and lose that one, too.
+LOST_A_KILL = 2 * CONNECTIONS
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOOD = 20000  # frames; the server ends it long before
 

@@ -229,7 +229,9 @@ static void close_all(server *s) {
 int cli_serve(int argc, char **argv) {
     static server s;
     serve_parse(&s.arguments, argc, argv);
-    mallopt(M_MMAP_THRESHOLD, OWN_PAGES); /* a version's weights go back to the system when it does */
+#ifdef M_MMAP_THRESHOLD /* glibc's: a version's weights go back to the system when it does */
+    mallopt(M_MMAP_THRESHOLD, OWN_PAGES);
+#endif
     int code = open_service(&s);
     if (code == CLI_DONE) code = s.arguments.check ? check(&s) : open_http(&s);
     if (code == CLI_DONE && !s.arguments.check) code = open_grpc(&s);

@@ -60,7 +60,7 @@ static ds__serve_code out_of_memory(ds_error *error, size_t bytes) {
 }
 
 /* Every input comes back under the name that begins with OUTPUT instead of INPUT. */
-static ds__serve_code prepare_identity(ds__call *call, ds_error *error) {
+static ds__serve_code prepare_identity(ds__serve_call *call, ds_error *error) {
     ds__serve_request *r = &call->request;
     ds__serve_tensor *results = ds__arena_alloc(&r->arena, (r->input_count + 1) * sizeof *results);
     if (!results) return out_of_memory(error, r->input_count * sizeof *results);
@@ -89,7 +89,7 @@ static ds__serve_code prepare_identity(ds__call *call, ds_error *error) {
 }
 
 /* Which passes the outputs need; without names it is what the model is for. */
-static ds__serve_code check_outputs(ds__call *call, ds_error *error) {
+static ds__serve_code check_outputs(ds__serve_call *call, ds_error *error) {
     const ds__serve_request *r = &call->request;
     bool has_head = call->instance->kind == DS__INSTANCE_CLASSIFY;
     if (!r->output_count) call->wants[ds__instance_pass(call->instance)] = true;
@@ -106,7 +106,7 @@ static ds__serve_code check_outputs(ds__call *call, ds_error *error) {
 }
 
 /* Tokens of a text that all that is wanted of it can have: vectors may have fewer than scores. */
-static int32_t most_tokens(const ds__call *call) {
+static int32_t most_tokens(const ds__serve_call *call) {
     int32_t most = INT32_MAX;
     for (int pass = 0; pass < DS__PASSES; pass++)
         if (call->wants[pass] && call->instance->max_tokens[pass] < most) most = call->instance->max_tokens[pass];
@@ -114,7 +114,8 @@ static int32_t most_tokens(const ds__call *call) {
 }
 
 /* Finds the inputs by their names and checks datatypes and shapes. */
-static ds__serve_code find_inputs(const ds__call *call, const ds__serve_tensor *found[TEXT_INPUTS], ds_error *error) {
+static ds__serve_code find_inputs(const ds__serve_call *call, const ds__serve_tensor *found[TEXT_INPUTS],
+                                  ds_error *error) {
     const ds__serve_request *r = &call->request;
     for (size_t i = 0; i < r->input_count; i++) {
         const ds__serve_tensor *input = &r->inputs[i];
@@ -150,7 +151,7 @@ static ds__serve_code find_inputs(const ds__call *call, const ds__serve_tensor *
 }
 
 /* One row of ids: how many are meant, and whether the model knows them. */
-static ds__serve_code check_ids(const ds__call *call, size_t row, ds_error *error) {
+static ds__serve_code check_ids(const ds__serve_call *call, size_t row, ds_error *error) {
     size_t count = 0;
     bool ended = false;
     for (size_t i = 0; i < call->width; i++) {
@@ -179,7 +180,7 @@ static ds__serve_code check_ids(const ds__call *call, size_t row, ds_error *erro
     return DS__SERVE_OK;
 }
 
-static ds__serve_code check_rows(ds__call *call, ds_error *error) {
+static ds__serve_code check_rows(ds__serve_call *call, ds_error *error) {
     size_t most_bytes = (size_t)most_tokens(call) * DS__SERVE_BYTES_A_TOKEN;
     if (!call->rows || call->rows > DS__SERVE_MAX_ROWS)
         return ds__refuse(error, DS__SERVE_INVALID, "the request has %zu texts, expected 1 to %d", call->rows,
@@ -198,7 +199,7 @@ static ds__serve_code check_rows(ds__call *call, ds_error *error) {
 }
 
 /* Room for what is computed and for the results. */
-static ds__serve_code make_room(ds__call *call, ds_error *error) {
+static ds__serve_code make_room(ds__serve_call *call, ds_error *error) {
     ds__arena *arena = &call->request.arena;
     size_t bytes = 0, columns = call->instance->row_floats[DS__PASS_LOGITS];
     bool labels = call->wants[DS__PASS_LOGITS], made = true;
@@ -220,7 +221,7 @@ static ds__serve_code make_room(ds__call *call, ds_error *error) {
     return DS__SERVE_OK;
 }
 
-ds__serve_code ds__call_prepare(ds__call *call, ds_error *error) {
+ds__serve_code ds__serve_call_prepare(ds__serve_call *call, ds_error *error) {
     const ds__serve_tensor *found[TEXT_INPUTS] = {NULL};
     if (call->instance->kind == DS__INSTANCE_IDENTITY) return prepare_identity(call, error);
     ds__serve_code code = find_inputs(call, found, error);
@@ -239,7 +240,7 @@ ds__serve_code ds__call_prepare(ds__call *call, ds_error *error) {
 /* ---- the way out ---- */
 
 /* all: room for the scores of a row. */
-static void label_rows(ds__call *call, float *scores, float *all, ds_text *texts) {
+static void label_rows(ds__serve_call *call, float *scores, float *all, ds_text *texts) {
     const ds_model_info *info = &call->instance->info;
     size_t labels = (size_t)info->labels;
     for (size_t row = 0; row < call->rows; row++) {
@@ -253,13 +254,13 @@ static void label_rows(ds__call *call, float *scores, float *all, ds_text *texts
     }
 }
 
-static ds__serve_tensor matrix(const ds__call *call, ds__pass pass, ds__str name) {
+static ds__serve_tensor matrix(const ds__serve_call *call, ds__pass pass, ds__str name) {
     size_t width = call->instance->row_floats[pass];
     return (ds__serve_tensor){
         name, DS__SERVE_FP32, 2, {(int64_t)call->rows, (int64_t)width}, call->rows * width, call->out[pass], NULL};
 }
 
-void ds__call_finish(ds__call *call) {
+void ds__serve_call_finish(ds__serve_call *call) {
     ds__serve_request *r = &call->request;
     if (call->instance->kind == DS__INSTANCE_IDENTITY) return;
     ds__serve_tensor *results = (ds__serve_tensor *)r->results, *next = results;

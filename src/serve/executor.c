@@ -12,7 +12,7 @@
 
 /* One text of the batch. */
 typedef struct item {
-    ds__call *call;
+    ds__serve_call *call;
     size_t row;
 } item;
 
@@ -40,7 +40,7 @@ typedef struct executor {
 
 enum { SWEEP_NS = 10 * 1000 * 1000 };
 
-void ds__call_unqueue(ds__call *call) {
+void ds__serve_call_unqueue(ds__serve_call *call) {
     ds__service *service = call->service;
     ds__queue_remove(&call->instance->queue, &call->link);
     service->queued_rows -= call->work - call->taken;
@@ -53,7 +53,7 @@ static void add_duration(ds__serve_duration *duration, uint64_t ns) {
     duration->ns += ns;
 }
 
-void ds__call_complete(ds__call *call, ds__serve_code code) {
+void ds__serve_call_complete(ds__serve_call *call, ds__serve_code code) {
     ds__service *service = call->service;
     ds__serve_request *r = &call->request;
     ds__instance_metrics *metrics = &call->instance->metrics;
@@ -78,20 +78,20 @@ void ds__call_complete(ds__call *call, ds__serve_code code) {
 }
 
 /* A call that is in no lane and whose batches are done ends as it must; under the lock. */
-static void complete_if_over(ds__call *call) {
+static void complete_if_over(ds__serve_call *call) {
     if (call->link.lane || call->computed < call->taken) return;
     if (call->failed) {
-        ds__call_complete(call, call->request.code);
+        ds__serve_call_complete(call, call->request.code);
     } else if (call->cancelled) {
         ds__refuse(&call->request.error, DS__SERVE_CANCELLED, "the client has left");
-        ds__call_complete(call, DS__SERVE_CANCELLED);
+        ds__serve_call_complete(call, DS__SERVE_CANCELLED);
     } else if (call->computed == call->work) {
-        ds__call_finish(call);
-        ds__call_complete(call, DS__SERVE_OK);
+        ds__serve_call_finish(call);
+        ds__serve_call_complete(call, DS__SERVE_OK);
     }
 }
 
-static void fail_call(ds__call *call, ds__serve_code code) {
+static void fail_call(ds__serve_call *call, ds__serve_code code) {
     call->failed = true;
     call->request.code = code;
 }
@@ -102,9 +102,9 @@ typedef struct sweep {
 
 static void expire(void *own, ds__queue_link *link) {
     const sweep *s = own;
-    ds__call *call = (ds__call *)((char *)link - offsetof(ds__call, link));
+    ds__serve_call *call = (ds__serve_call *)((char *)link - offsetof(ds__serve_call, link));
     if (!call->request.deadline_ns || call->request.deadline_ns > s->now) return;
-    ds__call_unqueue(call);
+    ds__serve_call_unqueue(call);
     fail_call(call, ds__refuse(&call->request.error, DS__SERVE_EXPIRED,
                                "the deadline passed after %.1f ms in the queue; the request was not run",
                                (double)(s->now - call->request.received_ns) * 1e-6));
@@ -143,7 +143,7 @@ static ds__instance *choose(ds__service *service, uint64_t now, uint64_t *wake_n
 }
 
 /* The ids of one row, given as ids: their number, 1 to max_tokens. */
-static size_t given_ids(const ds__call *call, size_t row, int32_t max_tokens, int32_t *out) {
+static size_t given_ids(const ds__serve_call *call, size_t row, int32_t max_tokens, int32_t *out) {
     size_t count = 0;
     for (size_t i = 0; i < call->width && count < (size_t)max_tokens; i++) {
         int64_t id, mask = 1;
@@ -163,7 +163,7 @@ static ds_text cut_bytes(ds_text text, size_t most) {
 }
 
 /* Tokenises one text; false: the call has failed. */
-static bool encode(executor *e, ds__call *call, size_t row, int32_t max_tokens) {
+static bool encode(executor *e, ds__serve_call *call, size_t row, int32_t max_tokens) {
     ds_error *error = &call->request.error;
     ds_text text = cut_bytes(call->texts[row], (size_t)max_tokens * DS__SERVE_BYTES_A_TOKEN);
     ds_status status =
@@ -205,13 +205,13 @@ static bool reserve(executor *e, const ds__instance *instance) {
 }
 
 /* The pass of a call's n-th piece of work: all rows of the first one that is wanted, then all of the other. */
-static ds__pass pass_of(const ds__call *call, size_t piece) {
+static ds__pass pass_of(const ds__serve_call *call, size_t piece) {
     if (!call->wants[DS__PASS_LOGITS]) return DS__PASS_EMBEDDING;
     return piece < call->rows ? DS__PASS_LOGITS : DS__PASS_EMBEDDING;
 }
 
 /* Adds a call's work from what was taken before on until the batch is full; returns how much. The lock is not held. */
-static size_t add_rows(executor *e, ds__instance *instance, ds__call *call, bool *full) {
+static size_t add_rows(executor *e, ds__instance *instance, ds__serve_call *call, bool *full) {
     size_t first = call->taken, piece = first;
     for (; piece < call->work && !*full; piece++) {
         ds__pass pass = pass_of(call, piece);
@@ -257,7 +257,7 @@ static void gather(executor *e, ds__instance *instance) {
     bool full = false;
     start_batch(e);
     while (!full && (link = ds__queue_take(&instance->queue, &lane))) {
-        ds__call *call = (ds__call *)((char *)link - offsetof(ds__call, link));
+        ds__serve_call *call = (ds__serve_call *)((char *)link - offsetof(ds__serve_call, link));
         uint64_t now = ds__clock_ns();
         size_t before = e->tokens, rows_before = call->taken;
         service->queued_rows -= call->work - rows_before;
@@ -329,16 +329,16 @@ static void run_pack(executor *e, ds__instance *instance, ds__pass pass) {
     pthread_mutex_lock(&e->service->lock);
     uint64_t ns = ds__clock_ns() - start;
     count_batch(instance, p, ns);
-    ds__call *last = NULL;
+    ds__serve_call *last = NULL;
     for (size_t i = 0; i < p->texts; i++) {
-        ds__call *call = p->items[i].call;
+        ds__serve_call *call = p->items[i].call;
         if (call != last) call->compute_ns += ns; /* a call's rows lie side by side */
         last = call;
         if (status != DS_OK && !call->failed) {
             bool memory = status == DS_MEMORY_LIMIT || status == DS_OUT_OF_MEMORY;
             call->request.error = error;
             fail_call(call, memory ? DS__SERVE_QUEUE_FULL : DS__SERVE_INTERNAL);
-            if (call->link.lane) ds__call_unqueue(call);
+            if (call->link.lane) ds__serve_call_unqueue(call);
         }
         call->computed++;
         complete_if_over(call); /* the last of its rows: nobody touches it afterwards */
@@ -358,7 +358,7 @@ static void wait_for_work(ds__service *service, uint64_t until_ns) {
 static void refuse_all(executor *e, ds__instance *instance) {
     ds__queue_lane *lane;
     for (ds__queue_link *link; (link = ds__queue_take(&instance->queue, &lane));) {
-        ds__call *call = (ds__call *)((char *)link - offsetof(ds__call, link));
+        ds__serve_call *call = (ds__serve_call *)((char *)link - offsetof(ds__serve_call, link));
         e->service->queued_rows -= call->work - call->taken;
         instance->queued_rows -= call->work - call->taken;
         e->service->queued_deadlines -= call->request.deadline_ns != 0;

@@ -11,7 +11,7 @@
 struct ds__outbox {
     ds__heap *heap;
     pthread_mutex_t lock;
-    ds__call *calls, **last_call;
+    ds__serve_call *calls, **last_call;
     ds__serve_action *actions, **last_action;
     int fd;
     struct event *event;
@@ -28,14 +28,14 @@ static void deliver(evutil_socket_t fd, short what, void *argument) {
     uint64_t count;
     while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {}
     pthread_mutex_lock(&outbox->lock);
-    ds__call *call = outbox->calls;
+    ds__serve_call *call = outbox->calls;
     ds__serve_action *action = outbox->actions;
     outbox->calls = NULL;
     outbox->last_call = &outbox->calls;
     outbox->actions = NULL;
     outbox->last_action = &outbox->actions;
     pthread_mutex_unlock(&outbox->lock);
-    for (ds__call *next; call; call = next) {
+    for (ds__serve_call *next; call; call = next) {
         next = call->next;
         call->done(&call->request);
     }
@@ -45,7 +45,7 @@ static void deliver(evutil_socket_t fd, short what, void *argument) {
     }
 }
 
-void ds__outbox_push(ds__outbox *outbox, ds__call *call) {
+void ds__outbox_push(ds__outbox *outbox, ds__serve_call *call) {
     call->next = NULL;
     pthread_mutex_lock(&outbox->lock);
     bool was_empty = !outbox->calls && !outbox->actions;

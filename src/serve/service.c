@@ -84,7 +84,7 @@ size_t ds__service_pending(ds__service *service) {
     return pending;
 }
 
-static void free_call(ds__service *service, ds__call *call) {
+static void free_call(ds__service *service, ds__serve_call *call) {
     ds__arena_deinit(&call->request.arena);
     ds__free(service->heap, call, sizeof *call);
 }
@@ -107,7 +107,7 @@ void ds__service_destroy(ds__service *service) {
         next = instance->next;
         ds__instance_close(service, instance);
     }
-    for (ds__call *call = service->unused, *next; call; call = next) {
+    for (ds__serve_call *call = service->unused, *next; call; call = next) {
         next = call->next;
         free_call(service, call);
     }
@@ -158,7 +158,7 @@ bool ds__serve_may_use(ds__service *service, const ds__tenant *tenant, ds__str m
 ds__serve_request *ds__serve_request_create(ds__service *service, ds__outbox *outbox,
                                             void (*done)(ds__serve_request *request), void *own) {
     pthread_mutex_lock(&service->lock);
-    ds__call *call = service->unused;
+    ds__serve_call *call = service->unused;
     if (call) {
         service->unused = call->next;
         service->unused_count--;
@@ -177,14 +177,14 @@ ds__serve_request *ds__serve_request_create(ds__service *service, ds__outbox *ou
         return NULL;
     }
     if (!arena.heap) ds__arena_init(&arena, service->heap, 4096);
-    *call = (ds__call){.service = service, .outbox = outbox, .done = done};
+    *call = (ds__serve_call){.service = service, .outbox = outbox, .done = done};
     call->request.arena = arena;
     call->request.own = own;
     return &call->request;
 }
 
 void ds__serve_request_release(ds__serve_request *request) {
-    ds__call *call = (ds__call *)request;
+    ds__serve_call *call = (ds__serve_call *)request;
     ds__service *service = call->service;
     ds__arena_wipe(&request->arena, DS__SERVE_ARENA_KEPT);
     pthread_mutex_lock(&service->lock);
@@ -207,7 +207,7 @@ static uint32_t wait_estimate_s(const ds__service *service, const ds__instance *
 }
 
 /* Finds the version and takes a reference to it, and the tenant's leave; under the lock. */
-static ds__serve_code admit(ds__call *call) {
+static ds__serve_code admit(ds__serve_call *call) {
     ds__service *service = call->service;
     ds__serve_request *r = &call->request;
     if (service->draining) {
@@ -231,7 +231,7 @@ static ds__serve_code admit(ds__call *call) {
 }
 
 /* Puts it into its queue, if there is room; under the lock. */
-static ds__serve_code enqueue(ds__call *call) {
+static ds__serve_code enqueue(ds__serve_call *call) {
     ds__service *service = call->service;
     ds__serve_request *r = &call->request;
     size_t most = service->options.max_queue, waiting = service->queued_rows;
@@ -255,7 +255,7 @@ static ds__serve_code enqueue(ds__call *call) {
 }
 
 /* Gives back what admission took; under the lock. */
-static void refuse(ds__call *call, ds__serve_code code) {
+static void refuse(ds__serve_call *call, ds__serve_code code) {
     call->request.code = code;
     call->service->metrics.ended[code][call->request.transport]++;
     if (!call->accepted) return;
@@ -265,14 +265,14 @@ static void refuse(ds__call *call, ds__serve_code code) {
 }
 
 bool ds__serve_submit(ds__serve_request *request) {
-    ds__call *call = (ds__call *)request;
+    ds__serve_call *call = (ds__serve_call *)request;
     ds__service *service = call->service;
     request->received_ns = ds__clock_ns();
     pthread_mutex_lock(&service->lock);
     ds__serve_code code = admit(call);
     if (code == DS__SERVE_OK) {
         pthread_mutex_unlock(&service->lock);
-        code = ds__call_prepare(call, &request->error);
+        code = ds__serve_call_prepare(call, &request->error);
         pthread_mutex_lock(&service->lock);
         if (code == DS__SERVE_QUEUE_FULL) request->retry_after_s = 1; /* memory */
         if (code == DS__SERVE_OK) code = enqueue(call);
@@ -283,16 +283,16 @@ bool ds__serve_submit(ds__serve_request *request) {
 }
 
 void ds__serve_cancel(ds__serve_request *request) {
-    ds__call *call = (ds__call *)request;
+    ds__serve_call *call = (ds__serve_call *)request;
     ds__service *service = call->service;
     pthread_mutex_lock(&service->lock);
     if (call->accepted) {
         call->cancelled = true;
         if (call->link.lane) { /* else the executor has it, or it is done */
-            ds__call_unqueue(call);
+            ds__serve_call_unqueue(call);
             if (call->computed == call->taken) {
                 ds__refuse(&request->error, DS__SERVE_CANCELLED, "the client has left");
-                ds__call_complete(call, DS__SERVE_CANCELLED);
+                ds__serve_call_complete(call, DS__SERVE_CANCELLED);
             }
         }
     }

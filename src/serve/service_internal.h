@@ -33,14 +33,14 @@ typedef struct ds__served_model ds__served_model;
 typedef enum ds__pass { DS__PASS_LOGITS, DS__PASS_EMBEDDING, DS__PASSES } ds__pass;
 
 /* A request with what only the core sees of it; the public part comes first. */
-typedef struct ds__call {
+typedef struct ds__serve_call {
     ds__serve_request request;
     ds__service *service;
     ds__outbox *outbox;
     void (*done)(ds__serve_request *request);
     ds__instance *instance;       /* holds a reference to it from acceptance to release: labels are the model's */
     ds__queue_link link;          /* of its lane */
-    struct ds__call *next;        /* in the outbox, or among the unused */
+    struct ds__serve_call *next;  /* in the outbox, or among the unused */
     size_t rows;                  /* texts */
     bool wants[DS__PASSES];       /* what is to be computed of each of them */
     size_t work, taken, computed; /* rows times passes; what the executor took of it; what is done */
@@ -51,7 +51,7 @@ typedef struct ds__call {
     size_t width;
     float *out[DS__PASSES];                    /* [rows][row_floats]; NULL: not wanted */
     uint64_t compute_ns, encode_ns, output_ns; /* its batches' */
-} ds__call;
+} ds__serve_call;
 
 /* How a loaded version does its work. */
 typedef enum ds__instance_kind { DS__INSTANCE_EMBED, DS__INSTANCE_CLASSIFY, DS__INSTANCE_IDENTITY } ds__instance_kind;
@@ -126,7 +126,7 @@ struct ds__service {
     ds__served_model *models;                 /* in the order of their names */
     ds__serve_action *actions, **last_action; /* waiting for the loader */
     ds__instance *retired;                    /* out of use, for the loader to close */
-    ds__call *unused;
+    ds__serve_call *unused;
     size_t unused_count, open_calls; /* created and not released */
     ds__instance *live, *turn;       /* what the executor looks at; whose turn it was */
     size_t queued_rows;              /* all instances */
@@ -160,9 +160,9 @@ ds_status ds__instance_run(const ds__instance *instance, ds__pass pass, const ds
 /* ---- call_rows.c ---- */
 
 /* Checks a request against its model and makes room for the results; without the lock. */
-ds__serve_code ds__call_prepare(ds__call *call, ds_error *error) DS_MUST_CHECK;
+ds__serve_code ds__serve_call_prepare(ds__serve_call *call, ds_error *error) DS_MUST_CHECK;
 /* Fills in the results of a call whose rows are all computed. */
-void ds__call_finish(ds__call *call);
+void ds__serve_call_finish(ds__serve_call *call);
 /* Inputs and outputs of a kind of model. */
 void ds__instance_specs(const ds__instance *instance, ds__arena *arena, ds__serve_description *out);
 
@@ -170,13 +170,13 @@ void ds__instance_specs(const ds__instance *instance, ds__arena *arena, ds__serv
 
 void *ds__executor_main(void *service);
 /* Takes a call out of its queue; under the lock. */
-void ds__call_unqueue(ds__call *call);
+void ds__serve_call_unqueue(ds__serve_call *call);
 /* Ends a call that is in no lane and no batch; under the lock. The outbox gets it. */
-void ds__call_complete(ds__call *call, ds__serve_code code);
+void ds__serve_call_complete(ds__serve_call *call, ds__serve_code code);
 
 /* ---- outbox.c ---- */
 
-void ds__outbox_push(ds__outbox *outbox, ds__call *call);
+void ds__outbox_push(ds__outbox *outbox, ds__serve_call *call);
 void ds__outbox_push_action(ds__outbox *outbox, ds__serve_action *action);
 
 /* A code with its sentence: return ds__refuse(error, DS__SERVE_INVALID, "..."). */
