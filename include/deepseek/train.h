@@ -240,6 +240,7 @@ typedef struct ds_fit_options {
     /* The result is this share of the weights that training began with and the rest of those it came to, heads apart
      * (Wortsman et al. 2022, WiSE-FT): less of what the rows say, more of what the model could before.  0: none. */
     float keep_weights;
+    bool load_best;     /* the result is the checkpoint whose evaluation was best, not the last one */
     const char *output; /* the result's folder; checkpoints lie in it until the end */
     int64_t save_steps; /* 0: at the end of each epoch */
     size_t keep;        /* checkpoints to keep; 0: 2 */

@@ -20,7 +20,7 @@ typedef struct cli_train_options {
     int64_t max_steps, batch_size, batch_tokens, accumulation, seed, lora_rank, keep, save_steps, grace_seconds;
     int task, loss, optimizer, schedule, save_dtype; /* numbers of the option's words, counted from 0; loss: from 1 */
     cli_patterns freeze, lora_targets;
-    bool eval_on_start, no_header, gradient_checkpointing, memory_efficient, resume, json;
+    bool eval_on_start, no_header, gradient_checkpointing, memory_efficient, load_best, resume, json;
 } cli_train_options;
 
 /* Reads the command line; exits with CLI_USAGE on mistakes. */

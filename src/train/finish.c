@@ -82,6 +82,8 @@ static void put_settings(ds__json_writer *json, const ds_trainer *trainer, const
     put_number(json, "label_smoothing", o->label_smoothing);
     put_number(json, "keep_vectors", o->keep_vectors);
     put_number(json, "keep_weights", (double)options->keep_weights);
+    ds__json_key(json, "load_best");
+    ds__json_put_bool(json, options->load_best);
     put_int(json, "max_tokens", o->max_tokens);
     put_int(json, "seed", (int64_t)o->seed);
     put_text(json, "precision", ds_precision_name(trainer->info.precision));

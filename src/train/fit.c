@@ -306,6 +306,9 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     if (!(o->keep_weights >= 0 && o->keep_weights < 1) || (o->keep_weights > 0 && f->how.lora_rank))
         return ds__fail(error, DS_INVALID_ARGUMENT,
                         "keep_weights is %g, expected 0 to less than 1, and 0 with adapters", (double)o->keep_weights);
+    if (o->load_best && !o->eval && !(o->eval_split > 0))
+        return ds__fail(error, DS_INVALID_ARGUMENT,
+                        "load_best is asked for, but nothing is evaluated; name rows to evaluate on, or a share");
     if (o->calibrate > 0) DS_TRY(ds__calibrate_check_task(f->how.task, o->train, error));
     if (o->calibrate > 0 && o->save.adapters)
         return ds__fail(error, DS_INVALID_ARGUMENT,
@@ -379,11 +382,31 @@ static ds_status calibrate(fit *f, const ds__fit_subject *subject, ds_error *err
     return status;
 }
 
+/* The weights of the checkpoint that is marked best, where that is not the last step's. */
+static ds_status load_best(fit *f, bool *is_other, ds_error *error) {
+    ds__heap *heap = &f->context->heap;
+    int64_t best;
+    DS_TRY(ds__checkpoint_best(heap, f->options->output, &best, error));
+    *is_other = best >= 0 && best != f->trainer->step;
+    if (!*is_other) return DS_OK;
+    ds__buffer path;
+    const char *state;
+    ds__buffer_init(&path, heap);
+    const char *name = ds__checkpoint_path(&path, f->options->output, best);
+    ds_status status = name ? ds__trainer_load_checkpoint(f->trainer, name, &state, error)
+                            : ds__alloc_failed(heap, 256, "a checkpoint's path", error);
+    ds__buffer_deinit(&path);
+    f->event.step.step = best;
+    f->event.epoch = (double)best / (double)f->rows.steps_of_epoch;
+    return status;
+}
+
 static ds_status finish(fit *f, const ds__fit_subject *subject, ds_error *error) {
-    if (f->options->keep_weights > 0) {
+    bool is_other = false;
+    if (f->options->load_best) DS_TRY(load_best(f, &is_other, error));
+    if (f->options->keep_weights > 0)
         DS_TRY(ds__parameters_interpolate(&f->trainer->parameters, f->options->keep_weights, error));
-        DS_TRY(evaluate(f, error));
-    }
+    if (is_other || f->options->keep_weights > 0) DS_TRY(evaluate(f, error));
     DS_TRY(ds__finish_save(f->trainer, f->options, f->result, error));
     if (f->rows.calibration_count > 0) DS_TRY(calibrate(f, subject, error));
     DS_TRY(ds__finish_appear(&f->context->heap, f->options->output, error));

@@ -43,7 +43,7 @@ static void write_data(const scratch_folder *scratch, const char *name) {
 typedef struct change {
     int64_t stop_at; /* the step after which the host stops it; 0: never */
     int threads;
-    bool resume, recomputes;
+    bool resume, recomputes, load_best;
     bool unclipped, applies; /* applies: gradients where they arise, instead of keeping them */
     float dropout;
     const char *teacher, *keep_texts;
@@ -89,6 +89,7 @@ static ds_status run(const scratch_folder *scratch, const char *output, change h
                               .teacher = how.teacher,
                               .keep_texts = how.keep_texts,
                               .keep_weights = how.keep_weights,
+                              .load_best = how.load_best,
                               .on_event = stop_at,
                               .user = &how};
     ds_status status = ds_fit(context, MODEL, &trainer, &options, result, error);
@@ -260,6 +261,29 @@ static void weights_can_be_kept(void **state) {
     assert_true(moved > 1000);
     for (int i = 0; i < 3; i++) ds_trainer_destroy(trainers[i]);
     ds_context_destroy(context);
+    scratch_destroy(&scratch);
+}
+
+/* Long before the last step as many rows are right as ever will be, and the first evaluation that says so stays the
+ * best. */
+static void the_best_is_taken(void **state) {
+    (void)state;
+    scratch_folder scratch;
+    ds_fit_result result;
+    ds_error error;
+    size_t size;
+    char checkpoint[64];
+    scratch_create(&scratch);
+    write_data(&scratch, "train.csv");
+    change best = {.dropout = -1, .steps = 60, .load_best = true};
+    if (run(&scratch, "best", best, &result, &error) != DS_OK) fail_msg("%s", error.message);
+    char *marked = scratch_read(&scratch, "best/best", &size);
+    const int length = (int)strcspn(marked, "\n");
+    snprintf(checkpoint, sizeof checkpoint, "best/%.*s", length, marked);
+    assert_string_not_equal(checkpoint, "best/checkpoint-60");
+    assert_same_weights(&scratch, checkpoint, "best");
+    assert_true(result.eval.accuracy > 0.9 && result.steps == 60);
+    free(marked);
     scratch_destroy(&scratch);
 }
 
@@ -468,15 +492,11 @@ static void vectors_keep_all_tensors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(learns_and_is_a_model),
-        cmocka_unit_test(vectors_can_be_kept),
-        cmocka_unit_test(weights_can_be_kept),
-        cmocka_unit_test(nothing_but_the_seed_counts),
-        cmocka_unit_test(stopped_runs_go_on),
-        cmocka_unit_test(killed_runs_go_on),
-        cmocka_unit_test(torn_checkpoint_is_passed_over),
-        cmocka_unit_test(every_task_learns),
-        cmocka_unit_test(vectors_keep_all_tensors),
+        cmocka_unit_test(learns_and_is_a_model),       cmocka_unit_test(vectors_can_be_kept),
+        cmocka_unit_test(weights_can_be_kept),         cmocka_unit_test(the_best_is_taken),
+        cmocka_unit_test(nothing_but_the_seed_counts), cmocka_unit_test(stopped_runs_go_on),
+        cmocka_unit_test(killed_runs_go_on),           cmocka_unit_test(torn_checkpoint_is_passed_over),
+        cmocka_unit_test(every_task_learns),           cmocka_unit_test(vectors_keep_all_tensors),
     };
     return cmocka_run_group_tests_name("fit", tests, NULL, NULL);
 }
