@@ -19,13 +19,18 @@ import shutil
 import statistics
 import subprocess
 import urllib.request
+from collections import Counter
 
 from measuring import Load, Server, add_arguments, print_table
 
 
-def metrics(server: Server) -> dict[str, float]:
+def metrics(server: Server) -> Counter[str]:
+    """Each metric's sum over its labels."""
+    found: Counter[str] = Counter()
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as answer:
-        return {name: float(value) for name, value in re.findall(r"^(deepseek_\w+) (\S+)$", answer.read().decode(), re.M)}
+        for name, value in re.findall(r"^(deepseek_\w+)(?:\{.*\})? (\S+)$", answer.read().decode(), re.M):
+            found[name] += float(value)
+    return found
 
 
 class Throughput:
