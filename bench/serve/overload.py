@@ -4,9 +4,9 @@
   overload.py [--seconds 300] [--measure 20] [--max-queue N] [--memory-limit SIZE] [--model DIR] [--texts FILE]
               [--protocol rest|openai|grpc] [--json]
 
-Capacity is measured in a closed loop of 64 connections; then requests arrive in an open loop at 80 % of it, at 200 % for
---seconds, and at 80 % again.  There are more connections than the queue takes texts, so that the server has to refuse.  Latency
-counts from when a request was due.  In the moment in which the overload ends, the second 80 % begins, and a client on its own asks
+Capacity is measured in a closed loop of 64 connections, or as many as the queue takes texts; then requests arrive in an open loop
+at 80 % of it, at 200 % for --seconds, and at 80 % again.  There are more connections than the queue takes texts, so that the server
+has to refuse.  Latency counts from when a request was due.  In the moment in which the overload ends, the second 80 % begins, and a client on its own asks
 one text after the other: back to normal is when ten in a row took no longer than the first 80 %'s p99.
 """
 import argparse
@@ -77,7 +77,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict:
         return load("--rate", max(share * capacity["ok_per_s"], 1), "--seconds", seconds, "--connections",
                     connections if share > 1 else FEW_CONNECTIONS)
     try:
-        capacity = load("--seconds", options.measure).result()
+        # With more connections than the queue takes texts, refused ones would ask again at once, and that is what is measured.
+        capacity = load("--seconds", options.measure, "--connections", min(64, options.max_queue or 64)).result()
         before = at(0.8, options.measure).result()
         memory = Memory(server)
         memory.start()

@@ -2,6 +2,8 @@
  * that all answers of a batch are one wake. */
 #include <errno.h>
 #include <event2/event.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,15 +13,20 @@
 struct ds__outbox {
     ds__heap *heap;
     pthread_mutex_t lock;
+    atomic_int pushing; /* threads that are in a push */
     ds__serve_call *calls, **last_call;
     ds__serve_action *actions, **last_action;
     int fd;
     struct event *event;
 };
 
-static void wake(ds__outbox *outbox) {
+/* The lock is let go before the wake: who wakes on the same core would run into it. */
+static void end_push(ds__outbox *outbox, bool was_empty) {
     uint64_t one = 1;
-    while (write(outbox->fd, &one, sizeof one) < 0 && errno == EINTR) {} /* full means that it is awake */
+    pthread_mutex_unlock(&outbox->lock);
+    if (was_empty)
+        while (write(outbox->fd, &one, sizeof one) < 0 && errno == EINTR) {} /* full means that it is awake */
+    atomic_fetch_sub(&outbox->pushing, 1);
 }
 
 static void deliver(evutil_socket_t fd, short what, void *argument) {
@@ -47,22 +54,22 @@ static void deliver(evutil_socket_t fd, short what, void *argument) {
 
 void ds__outbox_push(ds__outbox *outbox, ds__serve_call *call) {
     call->next = NULL;
+    atomic_fetch_add(&outbox->pushing, 1);
     pthread_mutex_lock(&outbox->lock);
     bool was_empty = !outbox->calls && !outbox->actions;
     *outbox->last_call = call;
     outbox->last_call = &call->next;
-    if (was_empty) wake(outbox); /* under the lock: whoever destroys the outbox takes it first */
-    pthread_mutex_unlock(&outbox->lock);
+    end_push(outbox, was_empty);
 }
 
 void ds__outbox_push_action(ds__outbox *outbox, ds__serve_action *action) {
     action->next = NULL;
+    atomic_fetch_add(&outbox->pushing, 1);
     pthread_mutex_lock(&outbox->lock);
     bool was_empty = !outbox->calls && !outbox->actions;
     *outbox->last_action = action;
     outbox->last_action = &action->next;
-    if (was_empty) wake(outbox); /* under the lock: whoever destroys the outbox takes it first */
-    pthread_mutex_unlock(&outbox->lock);
+    end_push(outbox, was_empty);
 }
 
 ds_status ds__outbox_create(ds__service *service, struct event_base *base, ds__outbox **out, ds_error *error) {
@@ -84,8 +91,7 @@ ds_status ds__outbox_create(ds__service *service, struct event_base *base, ds__o
 
 void ds__outbox_destroy(ds__outbox *outbox) {
     if (!outbox) return;
-    pthread_mutex_lock(&outbox->lock);
-    pthread_mutex_unlock(&outbox->lock);
+    while (atomic_load(&outbox->pushing)) sched_yield(); /* what is pushed may be delivered before its push has ended */
     if (outbox->event) event_free(outbox->event);
     if (outbox->fd >= 0) close(outbox->fd);
     pthread_mutex_destroy(&outbox->lock);

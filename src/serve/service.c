@@ -250,7 +250,6 @@ static ds__serve_code enqueue(ds__serve_call *call) {
     service->queued_rows += call->work;
     call->instance->queued_rows += call->work;
     service->queued_deadlines += r->deadline_ns != 0;
-    pthread_cond_signal(&service->work);
     return DS__SERVE_OK;
 }
 
@@ -279,6 +278,7 @@ bool ds__serve_submit(ds__serve_request *request) {
     }
     if (code != DS__SERVE_OK) refuse(call, code);
     pthread_mutex_unlock(&service->lock);
+    if (code == DS__SERVE_OK) pthread_cond_signal(&service->work); /* who wakes finds the lock free */
     return code == DS__SERVE_OK;
 }
 
