@@ -1,4 +1,6 @@
 /* Opening one version of a model: checks, warm-up, and how many tokens a batch should have on this machine. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "serve/service_internal.h"
@@ -101,15 +103,41 @@ static ds_status run_longest(const ds__instance *instance, trial *t, ds_error *e
     return DS_OK;
 }
 
+static bool runs_alike(const ds_model_info *a, const ds_model_info *b) {
+    return strcmp(a->architecture, b->architecture) == 0 && a->layers == b->layers &&
+           a->hidden_size == b->hidden_size && a->heads == b->heads && a->intermediate_size == b->intermediate_size &&
+           a->precision == b->precision && a->int8_weights == b->int8_weights;
+}
+
+/* Takes what was measured with a version that serves already, on a machine that had less to do; false: there is none
+ * like it. */
+static bool take_measured(ds__service *service, ds__instance *instance) {
+    bool found = false;
+    pthread_mutex_lock(&service->lock);
+    for (const ds__instance *other = instance->model->instances; other && !found; other = other->next)
+        if (runs_alike(&other->info, &instance->info)) {
+            instance->batch_tokens = other->batch_tokens;
+            instance->tokens_per_s = other->tokens_per_s;
+            found = true;
+        }
+    pthread_mutex_unlock(&service->lock);
+    return found;
+}
+
 static ds_status warm_up(ds__service *service, ds__instance *instance, ds_error *error) {
     size_t most = (size_t)instance->max_tokens[ds__instance_pass(instance)], asked = service->options.max_batch_tokens;
+    if (!asked && take_measured(service, instance)) asked = instance->batch_tokens;
     size_t length = most < MEASURED_TEXT ? most : MEASURED_TEXT, room = most > MEASURED_TO ? most : MEASURED_TO;
     trial t = {0};
     if (asked > room) room = asked;
     ds_status status = trial_make(service->heap, instance, room, &t, error);
     if (status == DS_OK && !asked) status = measure(instance, &t, length, error);
     if (asked) instance->batch_tokens = asked;
-    if (status == DS_OK && asked) status = trial_run(instance, &t, asked, length, &instance->tokens_per_s, error);
+    if (status == DS_OK && asked) {
+        double speed;
+        status = trial_run(instance, &t, asked, length, &speed, error);
+        if (!instance->tokens_per_s) instance->tokens_per_s = speed;
+    }
     if (status == DS_OK) status = run_longest(instance, &t, error);
     trial_free(service->heap, &t);
     return status;
