@@ -6,12 +6,13 @@
 
 enum { MICRO_TOKENS = 4096 };
 
-typedef struct warnings {
+/* Who is told of rows that are left out. */
+typedef struct listener {
     void (*tell)(void *user, const char *sentence);
     void *user;
-} warnings;
+} listener;
 
-static ds_status open_labelled(ds__fit_rows *r, ds_trainer_options *how, const warnings *warn, ds_error *error) {
+static ds_status open_labelled(ds__fit_rows *r, ds_trainer_options *how, const listener *warn, ds_error *error) {
     const ds_fit_options *o = r->options;
     ds__dataset_options options = {
         .path = o->train,
@@ -46,7 +47,7 @@ static ds_status open_labelled(ds__fit_rows *r, ds_trainer_options *how, const w
     return ds__dataset_open(r->heap, &options, &r->eval, error);
 }
 
-static ds_status open_kept(ds__fit_rows *r, const ds_trainer_options *how, const warnings *warn, ds_error *error) {
+static ds_status open_kept(ds__fit_rows *r, const ds_trainer_options *how, const listener *warn, ds_error *error) {
     if (!r->options->keep_texts) return DS_OK;
     if (!(how->keep_vectors > 0))
         return ds__fail(error, DS_INVALID_ARGUMENT, "keep_texts is %s, but keep_vectors is 0: nothing is kept of them",
@@ -97,12 +98,12 @@ static ds_status split(ds__fit_rows *r, ds_error *error) {
 
 ds_status ds__fit_rows_open(ds__fit_rows *rows, ds__heap *heap, const ds_fit_options *options, ds_trainer_options *how,
                             void (*warn)(void *user, const char *sentence), void *user, ds_error *error) {
-    const warnings warnings = {warn, user};
+    const listener told = {warn, user};
     rows->heap = heap;
     rows->options = options;
     rows->seed = how->seed;
-    DS_TRY(open_labelled(rows, how, &warnings, error));
-    DS_TRY(open_kept(rows, how, &warnings, error));
+    DS_TRY(open_labelled(rows, how, &told, error));
+    DS_TRY(open_kept(rows, how, &told, error));
     return split(rows, error);
 }
 
