@@ -11,14 +11,13 @@ All versions hold the same model, so every answer must have the bits of its text
 The verdict is good if every request of every load was answered well and every call of administration had its 200.
 """
 import argparse
-import json
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from measuring import Load, Server, add_arguments, print_table, until, write_texts
+from measuring import Load, Server, add_arguments, print_table, report, until, write_texts
 
 LOADS = (("rest", "m"), ("grpc", "m"), ("rest", "m/versions/stable"))
 CONNECTIONS = 16
@@ -116,10 +115,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="admin") as folder:
         result = measure(options, Path(folder))
-    if options.json:
-        print(json.dumps(result))
-    else:
-        show(result)
+    report(options, result, show)
     return 0 if result["good"] else 1
 
 

@@ -24,7 +24,8 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from measuring import Load, Server, add_arguments, print_table, until
+from measuring import (Load, Server, add_arguments, add_round_arguments, precision_options, print_table, read_round_arguments,
+                       report, until)
 
 HERE = Path(__file__).resolve().parent
 
@@ -77,7 +78,7 @@ def start_fastapi(o: argparse.Namespace, folder: Path) -> Peer:
     port = free_port()
     shutil.copy(o.fastapi_ort, folder / "serve_ort.py")
     return Peer([o.python, "-m", "uvicorn", "serve_ort:app", "--port", port, "--log-level", "warning"], "/openapi.json", folder,
-                port, MODEL=str(o.model.resolve()), PRECISION=o.precision, THREADS=str(o.threads))
+                port, MODEL=str(o.model.resolve()), PRECISION=o.quantization or "f32", THREADS=str(o.threads))
 
 
 def start_mlserver(o: argparse.Namespace, folder: Path) -> Peer:
@@ -88,7 +89,7 @@ def start_mlserver(o: argparse.Namespace, folder: Path) -> Peer:
         {"name": "m", "implementation": "mlserver_ort.Embedder", "max_batch_size": 32, "max_batch_time": 0.005}))
     shutil.copy(HERE / "mlserver_ort.py", folder)
     return Peer([o.mlserver, "start", folder], "/v2/health/ready", folder, port, MODEL=str(o.model.resolve()),
-                PRECISION=o.precision, THREADS=str(o.threads), PYTHONPATH=str(folder))
+                PRECISION=o.quantization or "f32", THREADS=str(o.threads), PYTHONPATH=str(folder))
 
 
 def start_infinity(o: argparse.Namespace, folder: Path) -> Peer:
@@ -99,8 +100,7 @@ def start_infinity(o: argparse.Namespace, folder: Path) -> Peer:
 
 
 def start_ours(o: argparse.Namespace, _: Path) -> Server:
-    how = ("--quantization", "int8") if o.precision == "int8" else ("--dtype", "float32")
-    return Server(o.program, "--model", f"m={o.model}", "--threads", o.threads, "--max-seq-len", 256, *how)
+    return Server(o.program, "--model", f"m={o.model}", "--threads", o.threads, "--max-seq-len", 256, *precision_options(o))
 
 
 # Name, who starts it, its protocol, the option that must be given, whether it has int8.
@@ -147,7 +147,7 @@ class Measuring:
         self.with_server(entry, measure)
 
     def run(self) -> dict[str, dict[str, float]]:
-        peers = [s for s in SERVERS if getattr(self.o, s[3]) and (s[4] or self.o.precision != "int8")]
+        peers = [s for s in SERVERS if getattr(self.o, s[3]) and (s[4] or not self.o.quantization)]
         for _ in range(self.o.rounds):
             for entry in peers + OURS:
                 self.closed(entry)
@@ -168,17 +168,12 @@ def main() -> None:
     parser.add_argument("--fastapi-ort", type=Path, help="serve_ort.py")
     parser.add_argument("--mlserver", help="the program, with onnxruntime and tokenizers beside it")
     parser.add_argument("--infinity", help="infinity_emb")
-    parser.add_argument("--quantization", choices=["int8"], dest="precision", default="f32")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8)
-    o = parser.parse_args()
-    if not o.texts:
-        parser.error("--texts is needed: real ones, as they come")
-    medians = Measuring(o).run()
-    if o.json:
-        print(json.dumps(medians))
-        return
+    add_round_arguments(parser)
+    o = read_round_arguments(parser)
+    report(o, Measuring(o).run(), show)
+
+
+def show(medians: dict[str, dict[str, float]]) -> None:
     print_table([("", "ok/s", "p50 ms", "p99 ms", "one: p50", "p99", "peak MB", "failed")] +
                 [(name, *(m[k] for k in ("ok_per_s", "p50", "p99", "one_p50", "one_p99", "peak_mb", "failed")))
                  for name, m in medians.items()])

@@ -29,7 +29,6 @@ typedef struct load_options {
     size_t connections, texts_per_request;
     uint64_t requests; /* 0: as many as there is time for */
     double seconds, rate;
-    int64_t deadline_ms; /* 0: none */
     uint64_t seed;
     bool verify, json;
 } load_options;
@@ -76,8 +75,7 @@ typedef struct load_connection {
 
 typedef struct load_protocol {
     const char *name;
-    int good; /* the status */
-    bool has_deadline;
+    int good;       /* the status */
     bool is_listed; /* vectors stand in JSON, one behind the other; else they are bytes of one length */
     /* Appends the request for these texts to `out`, and says where its id is. */
     void (*build)(const load_options *options, const load_text *texts, load_request *request, ds__buffer *out);

@@ -86,20 +86,17 @@ static void put_header(ds__buffer *out, int index, const char *name, const char 
 }
 
 static void put_headers(const load_options *options, load_connection *connection) {
-    char block[512], timeout[16], authority[32];
+    char block[512], authority[32];
     ds__buffer out = {.data = block, .capacity = sizeof block}; /* a few bytes, never grown */
-    const int entries = options->deadline_ms ? 5 : 4;
-    ds__buffer_text(&out, "\x83\x86"); /* POST, http */
+    ds__buffer_text(&out, "\x83\x86");                          /* POST, http */
     if (connection->stream == 1) {
-        snprintf(timeout, sizeof timeout, "%lldm", (long long)options->deadline_ms);
         snprintf(authority, sizeof authority, "127.0.0.1:%d", options->port);
         put_header(&out, 4, NULL, "/inference.GRPCInferenceService/ModelInfer");
         put_header(&out, 1, NULL, authority);
         put_header(&out, 31, NULL, "application/grpc");
         put_header(&out, 0, "te", "trailers");
-        if (options->deadline_ms) put_header(&out, 0, "grpc-timeout", timeout);
     } else {
-        for (int i = entries; i; i--) ds__buffer_put(&out, (char)(0x80 | (61 + i)));
+        for (int i = 4; i; i--) ds__buffer_put(&out, (char)(0x80 | (61 + i)));
     }
     put_frame(&connection->out, HEADERS, END_HEADERS, connection->stream, ds__buffer_str(&out));
 }
@@ -241,7 +238,6 @@ static int take(load_connection *connection, load_answer *out, size_t *used) {
 
 const load_protocol load_grpc = {.name = "grpc",
                                  .good = 0,
-                                 .has_deadline = true,
                                  .build = build,
                                  .open = open_connection,
                                  .close = close_connection,

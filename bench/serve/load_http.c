@@ -8,7 +8,7 @@
 
 enum { MAX_HEAD = 1 << 16 };
 
-static const char placeholder[LOAD_ID_BYTES + 1] = "0000000000000000";
+static const char no_id[LOAD_ID_BYTES + 1] = "0000000000000000";
 
 static void put_texts(ds__json_writer *json, const load_text *texts, size_t count) {
     ds__json_open_array(json);
@@ -32,9 +32,8 @@ static void build_rest(const load_options *options, const load_text *texts, load
     ds__buffer body;
     ds__buffer_init(&body, &load_heap);
     ds__json_writer json = {&body, false};
-    ds__buffer_printf(&body, "{\"id\":\"%s\",\"parameters\":{\"truncate\":true", placeholder);
+    ds__buffer_printf(&body, "{\"id\":\"%s\",\"parameters\":{\"truncate\":true", no_id);
     request->id_at = sizeof "{\"id\":\"" - 1;
-    if (options->deadline_ms) ds__buffer_printf(&body, ",\"timeout\":%lld", (long long)options->deadline_ms * 1000);
     ds__buffer_printf(
         &body, "},\"inputs\":[{\"name\":\"text\",\"shape\":[%zu],\"datatype\":\"BYTES\",\"data\":", request->count);
     put_texts(&json, texts, request->count);
@@ -149,6 +148,6 @@ static int take_rest(load_connection *connection, load_answer *out, size_t *used
 }
 
 const load_protocol load_rest = {
-    .name = "rest", .good = 200, .has_deadline = true, .build = build_rest, .send = send_http, .take = take_rest};
+    .name = "rest", .good = 200, .build = build_rest, .send = send_http, .take = take_rest};
 const load_protocol load_openai = {
     .name = "openai", .good = 200, .is_listed = true, .build = build_openai, .send = send_http, .take = take_openai};

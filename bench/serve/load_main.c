@@ -35,7 +35,6 @@ enum {
     KEY_RATE,
     KEY_TEXTS_PER_REQUEST,
     KEY_OUTPUT,
-    KEY_DEADLINE,
     KEY_SEED,
     KEY_VERIFY,
     KEY_JSON
@@ -56,7 +55,6 @@ static const struct argp_option option_list[] = {
      0},
     {"texts-per-request", KEY_TEXTS_PER_REQUEST, "N", 0, "(1)", 0},
     {"expected-output", KEY_OUTPUT, "NAME", 0, "The tensor to ask for: embedding (default) or logits", 0},
-    {"deadline-ms", KEY_DEADLINE, "N", 0, "The request's own (rest, grpc)", 0},
     {"seed", KEY_SEED, "N", 0, "Of the arrival times and of the text to begin with (1)", 0},
     {"verify", KEY_VERIFY, NULL, 0,
      "Ask for every text once, alone; then every answer must have the same bits, and its request's id", 0},
@@ -88,8 +86,6 @@ static const load_protocol *protocol_of(struct argp_state *state, const char *na
 static void check_options(struct argp_state *state, const load_options *o) {
     if (!o->protocol || !o->port || !o->model || !o->texts)
         argp_error(state, "--protocol, --port, --model and --texts are needed");
-    if (o->deadline_ms && !o->protocol->has_deadline)
-        argp_error(state, "--deadline-ms has no place in a request of %s", o->protocol->name);
 }
 
 static error_t parse(int key, char *argument, struct argp_state *state) {
@@ -111,7 +107,6 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
             argp_error(state, "--expected-output is \"%s\", expected embedding or logits", argument);
         o->output = argument;
         break;
-    case KEY_DEADLINE: o->deadline_ms = (int64_t)whole(state, "deadline-ms", argument, 1, 99999999); break;
     case KEY_SEED: o->seed = whole(state, "seed", argument, 0, UINT64_C(1) << 50); break;
     case KEY_VERIFY: o->verify = true; break;
     case KEY_JSON: o->json = true; break;

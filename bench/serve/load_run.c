@@ -192,20 +192,12 @@ static void flush(run *r, load_connection *c) {
     c->sent = 0;
 }
 
-/* Where nobody listens, the kernel may give a socket the very port that it connects to: it then talks to itself. */
-static bool is_own_end(int fd) {
-    struct sockaddr_in own = {0}, peer = {0};
-    socklen_t own_size = sizeof own, peer_size = sizeof peer;
-    return getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 &&
-           getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 && own.sin_port == peer.sin_port;
-}
-
 static void connected(run *r, load_connection *c) {
     const load_protocol *protocol = r->l->options.protocol;
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error || is_own_end(c->fd)) {
+    if (error) {
         shut(r, c, true);
         return;
     }

@@ -124,6 +124,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one object instead of a table")
 
 
+def add_round_arguments(parser: argparse.ArgumentParser) -> None:
+    """For what is measured in turn, several times over."""
+    parser.add_argument("--quantization", choices=["int8"], help="in place of float32")
+    parser.add_argument("--threads", type=int, default=2, help="of the engine (2)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8, help="of each load (8)")
+
+
+def read_round_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    options = parser.parse_args()
+    if not options.texts:
+        parser.error("--texts is needed: real ones, as they come")
+    return options
+
+
+def precision_options(options: argparse.Namespace) -> list[str]:
+    return ["--quantization", "int8"] if options.quantization else ["--dtype", "float32"]
+
+
+def report(options: argparse.Namespace, result: dict, show: Callable[[dict], None]) -> None:
+    if options.json:
+        print(json.dumps(result))
+    else:
+        show(result)
+
+
 def print_table(rows: list[tuple]) -> None:
     """The first row is the head."""
     cells = [[f"{c:.1f}" if isinstance(c, float) else str(c) for c in row] for row in rows]

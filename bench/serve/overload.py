@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from measuring import WAIT_S, Load, Server, add_arguments, print_table, write_texts
+from measuring import WAIT_S, Load, Server, add_arguments, print_table, report, write_texts
 
 QUEUE = 4096  # the server's default
 SPARE_CONNECTIONS, FEW_CONNECTIONS = 512, 256
@@ -122,10 +122,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="overload") as folder:
         result = measure(options, Path(folder))
-    if options.json:
-        print(json.dumps(result))
-    else:
-        show(result)
+    report(options, result, show)
     wrong_end = result["exit_code"] != 0 or not result["during"]["ok"]
     return 1 if wrong_end else 0
 

@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from measuring import Load, Server, add_arguments, print_table, until, write_texts
+from measuring import Load, Server, add_arguments, print_table, report, until, write_texts
 
 CONNECTIONS = 16  # of each of the two loads
 # Linux closes a dying process's sockets one after the other and its listener, the oldest, last: who has lost a connection may
@@ -316,10 +316,7 @@ def main() -> int:
         print(f"soak: {most} idle connections instead of {options.idle}: the limit of open files is {hard}", file=sys.stderr)
         options.idle = most
     result = soak(options)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        show(result)
+    report(options, result, show)
     return 0 if result["good"] else 1
 
 

@@ -18,10 +18,12 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 import urllib.request
 from collections import Counter
 
-from measuring import Load, Server, add_arguments, print_table
+from measuring import (Load, Server, add_arguments, add_round_arguments, precision_options, print_table, read_round_arguments,
+                       report)
 
 
 def metrics(server: Server) -> Counter[str]:
@@ -36,7 +38,7 @@ def metrics(server: Server) -> Counter[str]:
 class Throughput:
     def __init__(self, o: argparse.Namespace) -> None:
         self.o = o
-        self.how = ["--quantization", "int8"] if o.quantization else ["--dtype", "float32"]
+        self.how = precision_options(o)
         self.figures: dict[str, list[float]] = {}
 
     def note(self, name: str, value: float) -> None:
@@ -83,7 +85,7 @@ class Throughput:
 
     def health(self, server: Server) -> None:
         if not shutil.which("wrk"):
-            print("skipped: health, which needs wrk")
+            print("skipped: health, which needs wrk", file=sys.stderr)
             return
         out = subprocess.run(["wrk", "-t1", "-c64", f"-d{self.o.seconds:g}", f"http://127.0.0.1:{server.port}/v2/health/live"],
                              stdout=subprocess.PIPE, check=True).stdout.decode()
@@ -107,18 +109,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     parser.add_argument("--batch-texts", help="texts to measure batching with (those of --texts)")
-    parser.add_argument("--quantization", choices=["int8"])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8)
-    o = parser.parse_args()
-    if not o.texts:
-        parser.error("--texts is needed: real ones, as they come")
+    add_round_arguments(parser)
+    o = read_round_arguments(parser)
     o.batch_texts = o.batch_texts or o.texts
-    m = Throughput(o).run()
-    if o.json:
-        print(json.dumps(m))
-        return
+    report(o, Throughput(o).run(), show)
+
+
+def show(m: dict[str, float]) -> None:
     print_table([("64 connections", "ok/s", "of the engine's", "p99 ms"), ("engine", m["engine"], 1.0, "")] +
                 [(p, m[p], f"{m[p] / m['engine']:.2f}", m[f"{p} p99"]) for p in ("rest", "openai", "grpc")])
     print()

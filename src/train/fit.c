@@ -1,4 +1,4 @@
-/* Training from files: steps, and when is evaluated and saved.
+/* Training from files: the steps, and after which of them the model is evaluated and saved.
  *
  * Where a run stands is its step alone: the rows of a step follow from the seed (fit_rows.h), so a resumed run goes on
  * with the same ones. */
@@ -28,7 +28,6 @@ typedef struct fit {
     const ds_fit_options *options;
     ds_trainer_options how;
     ds__fit_rows rows;
-    int64_t total_steps;
     ds_tokenizer *tokenizer;
     ds_trainer *trainer;
     ds__teacher *teacher; /* NULL: none */
@@ -54,7 +53,7 @@ static double seconds_since(uint64_t ns) { return (double)(ds__clock_ns() - ns) 
 /* Tells the host; false is its wish to stop. */
 static void tell(fit *f, ds_fit_event_kind kind) {
     f->event.kind = kind;
-    f->event.total_steps = f->total_steps;
+    f->event.total_steps = f->how.total_steps;
     f->event.info = f->trainer ? &f->trainer->info : NULL;
     f->event.seconds = seconds_since(f->started_ns);
     if (f->options->on_event && !f->options->on_event(f->options->user, &f->event)) f->stopped = true;
@@ -254,7 +253,7 @@ static ds_status one_step(fit *f, ds_error *error) {
     if (step == f->first_step) f->result->first_loss = f->event.step.loss;
     f->event.epoch = (double)(step + 1) / (double)f->rows.steps_of_epoch;
     f->event.samples_per_s = (double)f->samples / f->busy;
-    f->event.seconds_left = f->busy / (double)(step + 1 - f->first_step) * (double)(f->total_steps - step - 1);
+    f->event.seconds_left = f->busy / (double)(step + 1 - f->first_step) * (double)(f->how.total_steps - step - 1);
     tell(f, DS_FIT_STEP);
     ds__run_log_step(&f->line, &f->event);
     return put_line(f, error);
@@ -264,7 +263,7 @@ static ds_status one_step(fit *f, ds_error *error) {
 static ds_status after_step(fit *f, ds_error *error) {
     const int64_t step = f->trainer->step,
                   every = f->options->save_steps > 0 ? f->options->save_steps : f->rows.steps_of_epoch;
-    const bool epoch_ends = step % f->rows.steps_of_epoch == 0 || step == f->total_steps;
+    const bool epoch_ends = step % f->rows.steps_of_epoch == 0 || step == f->how.total_steps;
     bool is_best = false;
     if (epoch_ends) {
         DS_TRY(evaluate(f, error));
@@ -273,13 +272,13 @@ static ds_status after_step(fit *f, ds_error *error) {
             is_best = true;
         }
     }
-    if (step % every == 0 || is_best || step == f->total_steps || f->stopped) return save(f, is_best, error);
+    if (step % every == 0 || is_best || step == f->how.total_steps || f->stopped) return save(f, is_best, error);
     return DS_OK;
 }
 
 static ds_status train(fit *f, ds_error *error) {
     if (f->options->eval_on_start && f->trainer->step == 0) DS_TRY(evaluate(f, error));
-    while (f->trainer->step < f->total_steps && !f->stopped) {
+    while (f->trainer->step < f->how.total_steps && !f->stopped) {
         DS_TRY(one_step(f, error));
         DS_TRY(after_step(f, error));
     }
@@ -289,12 +288,12 @@ static ds_status train(fit *f, ds_error *error) {
     f->result->steps = f->trainer->step;
     f->result->train_s = f->busy;
     f->result->samples_per_s = made > 0 ? (double)f->samples / f->result->train_s : 0;
-    if (!f->stopped || f->trainer->step == f->total_steps) return DS_OK;
+    if (!f->stopped || f->trainer->step == f->how.total_steps) return DS_OK;
     DS_TRY(save(f, false, error));
     DS_TRY(ds__finish_put_times(&f->context->heap, &f->times, f->log, error));
     if (f->trainer->step == 0) return ds__fail(error, DS_STOPPED, "stopped before the first step");
     return ds__fail(error, DS_STOPPED, "stopped after step %lld of %lld; the checkpoint is %s/checkpoint-%lld",
-                    (long long)f->trainer->step, (long long)f->total_steps, f->options->output,
+                    (long long)f->trainer->step, (long long)f->how.total_steps, f->options->output,
                     (long long)f->saved_step);
 }
 
@@ -326,14 +325,13 @@ static ds_status prepare(fit *f, const ds__fit_subject *subject, ds_error *error
     DS_TRY(ds_tokenizer_open(f->context, subject->folder, &f->tokenizer, error));
     f->rule.tokenizer = f->tokenizer;
     DS_TRY(ds__fit_rows_plan(&f->rows, &f->rule, &f->batch, &f->how, error));
-    f->total_steps = f->how.total_steps;
     DS_TRY(ds__trainer_create(f->context, subject->folder, &f->how, subject->backends, subject->backend_count,
                               &f->trainer, error));
     f->rule.max_tokens = f->trainer->options.max_tokens;
     if (o->teacher) DS_TRY(ds__teacher_open(o->teacher, f->trainer, &f->teacher, error));
     f->best = NAN;
     if (o->resume) DS_TRY(resume(f, error));
-    return ds__finish_start_log(f->trainer, o, f->total_steps, f->first_step, &f->log, error);
+    return ds__finish_start_log(f->trainer, o, f->how.total_steps, f->first_step, &f->log, error);
 }
 
 /* ---- The result ---- */

@@ -105,7 +105,7 @@ class Generator(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("127.0.0.1:1", result.stderr)
         self.assertEqual(load("--help").returncode, 0)
-        for wrong in (needed[2:], (*needed, "--deadline-ms", 5), (*needed, "--connections", 0), (*needed, "--protocol", "smtp"),
+        for wrong in (needed[2:], (*needed, "--rate", 0), (*needed, "--connections", 0), (*needed, "--protocol", "smtp"),
                       (*needed, "--requests", 1.5), (*needed, "more")):
             self.assertEqual(load(*wrong).returncode, 2, wrong)
 
